@@ -1,0 +1,3 @@
+//! Use cases, and the few ports they need.
+
+pub mod failure;

@@ -1,0 +1,29 @@
+//! The rules of splitting, withholding, booking and paying out revenue, in integers only.
+//!
+//! Nothing here waits, reads a clock, draws an id or knows a framework: every function is a value in,
+//! a value out. The modules, in reading order, follow the money:
+//!
+//! * [`ids`], [`timestamp`], [`currency`], [`money`]: the words everything else is written in
+//! * [`apportion`]: the only place that divides money
+//! * [`revenue_model`]: what a project agreed on, as written and as checked
+//! * [`recipient`]: whom we pay, how, and what tax is withheld
+//! * [`calculation`]: from a released amount to lines that sum to the cent, each cent explained
+//! * [`item`], [`batch`], [`instruction`]: the life of what is paid, as tables
+//! * [`ledger`]: balanced transactions, and which event posts what
+//! * [`event`]: what the world is told
+
+#![deny(missing_docs)]
+
+pub mod apportion;
+pub mod batch;
+pub mod calculation;
+pub mod currency;
+pub mod event;
+pub mod ids;
+pub mod instruction;
+pub mod item;
+pub mod ledger;
+pub mod money;
+pub mod recipient;
+pub mod revenue_model;
+pub mod timestamp;

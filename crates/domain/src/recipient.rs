@@ -1,0 +1,244 @@
+//! Whom we pay, over which rail, and what tax is withheld.
+
+use crate::{ids::RecipientId, revenue_model::WHOLE_PPM, timestamp::Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// The short name of a payment rail: `simulator`, `sepa_file`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RailId(String);
+
+/// The text is not 1 to 32 lower-case letters, digits or underscores, starting with a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 32 lower-case letters, digits or underscores, starting with a letter")]
+pub struct InvalidWord;
+
+fn is_word(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_lowercase()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+impl RailId {
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Display for RailId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for RailId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl FromStr for RailId {
+    type Err = InvalidWord;
+    fn from_str(text: &str) -> Result<Self, InvalidWord> {
+        if is_word(text) { Ok(Self(text.to_owned())) } else { Err(InvalidWord) }
+    }
+}
+impl<'de> Deserialize<'de> for RailId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Whether a recipient may be paid now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecipientStatus {
+    /// May be paid.
+    Active,
+    /// Must still do something (identity, bank details): what is owed is held.
+    Pending,
+    /// May not be paid for now: what is owed is held.
+    Blocked,
+    /// Stands for somebody who is not known yet: what is owed is held.
+    Placeholder,
+}
+
+impl RecipientStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Pending, Self::Blocked, Self::Placeholder];
+
+    /// The word that is stored and answered.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Blocked => "blocked",
+            Self::Placeholder => "placeholder",
+        }
+    }
+}
+impl FromStr for RecipientStatus {
+    type Err = InvalidWord;
+    fn from_str(text: &str) -> Result<Self, InvalidWord> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidWord)
+    }
+}
+
+/// Why a line is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReason {
+    /// The recipient must still do something.
+    RecipientPending,
+    /// The recipient may not be paid for now.
+    RecipientBlocked,
+    /// The recipient is not known yet.
+    RecipientPlaceholder,
+    /// Nobody registered the recipient, and the rail cannot pay a stranger.
+    RecipientUnregistered,
+    /// The rail cannot pay to the recipient's details.
+    DestinationUnusable,
+}
+
+impl HoldReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::RecipientPending,
+        Self::RecipientBlocked,
+        Self::RecipientPlaceholder,
+        Self::RecipientUnregistered,
+        Self::DestinationUnusable,
+    ];
+
+    /// The word that is stored and answered.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RecipientPending => "recipient_pending",
+            Self::RecipientBlocked => "recipient_blocked",
+            Self::RecipientPlaceholder => "recipient_placeholder",
+            Self::RecipientUnregistered => "recipient_unregistered",
+            Self::DestinationUnusable => "destination_unusable",
+        }
+    }
+}
+impl FromStr for HoldReason {
+    type Err = InvalidWord;
+    fn from_str(text: &str) -> Result<Self, InvalidWord> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(InvalidWord)
+    }
+}
+
+/// Where the money goes: a rail, and what that rail needs, which only the rail understands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// Which rail.
+    pub rail: RailId,
+    /// What the rail needs to know; checked by the rail before it is stored.
+    #[serde(default)]
+    pub details: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Destination {
+    /// A destination that needs no details.
+    pub fn bare(rail: RailId) -> Self {
+        Self { rail, details: serde_json::Map::new() }
+    }
+}
+
+/// One rule of withholding: a rate on the gross amount. Rates are data, never code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaxRule {
+    code: String,
+    rate_ppm: u64,
+}
+
+/// Why a tax rule cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTaxRule {
+    /// The rate lies above 100 %.
+    #[error("a rate is at most 1,000,000 ppm (100 %)")]
+    RateOutOfRange,
+    /// The code is no word.
+    #[error("the code of a rule {0}")]
+    Code(InvalidWord),
+}
+
+impl TaxRule {
+    /// The code of the rule that is meant when a recipient has a rate and no rule is named.
+    pub const DEFAULT_CODE: &'static str = "withholding";
+
+    /// A rule of that code (it names the ledger account `tax_withheld:{code}`) and rate in parts per million.
+    ///
+    /// # Errors
+    /// See [`InvalidTaxRule`].
+    pub fn try_new(code: &str, rate_ppm: u64) -> Result<Self, InvalidTaxRule> {
+        if !is_word(code) {
+            return Err(InvalidTaxRule::Code(InvalidWord));
+        }
+        if rate_ppm > WHOLE_PPM {
+            return Err(InvalidTaxRule::RateOutOfRange);
+        }
+        Ok(Self { code: code.to_owned(), rate_ppm })
+    }
+    /// The code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+    /// Parts per million of the gross amount.
+    pub fn rate_ppm(&self) -> u64 {
+        self.rate_ppm
+    }
+}
+
+/// Somebody who is owed money and whom we know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Who.
+    pub id: RecipientId,
+    /// Whether they may be paid now.
+    pub status: RecipientStatus,
+    /// What is withheld, if anything.
+    pub tax: Option<TaxRule>,
+    /// Where the money goes.
+    pub destination: Destination,
+    /// When they were first registered.
+    pub created_at: Timestamp,
+    /// When they were last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Recipient {
+    /// Why nothing may be paid to this recipient now, if so.
+    pub fn hold(&self) -> Option<HoldReason> {
+        match self.status {
+            RecipientStatus::Active => None,
+            RecipientStatus::Pending => Some(HoldReason::RecipientPending),
+            RecipientStatus::Blocked => Some(HoldReason::RecipientBlocked),
+            RecipientStatus::Placeholder => Some(HoldReason::RecipientPlaceholder),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_back_as_written() {
+        for status in RecipientStatus::ALL {
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+        for reason in HoldReason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+        }
+    }
+
+    #[test]
+    fn a_rail_is_a_word_and_a_rate_is_at_most_all_of_it() {
+        for text in ["", "Sepa", "1", "a b", "a-b", "a234567890123456789012345678901234"] {
+            assert_eq!(text.parse::<RailId>(), Err(InvalidWord), "{text}");
+        }
+        assert!(TaxRule::try_new("us_nra", 1_000_000).is_ok());
+        assert_eq!(TaxRule::try_new("us_nra", 1_000_001), Err(InvalidTaxRule::RateOutOfRange));
+        assert_eq!(TaxRule::try_new("us nra", 0), Err(InvalidTaxRule::Code(InvalidWord)));
+    }
+}

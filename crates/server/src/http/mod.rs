@@ -1,0 +1,44 @@
+//! The HTTP edge: everything between a socket and a use case.
+//!
+//! A request passes, from the outside in:
+//!
+//! * [`shell`]: request id, access log, metrics, panics; nothing leaves without the one error shape
+//! * [`routes`]: the table of methods and paths, and what each operation declares
+//! * [`auth`] and [`token`]: who calls, and whether they may
+//! * [`payload`], [`json`], [`fields`]: a body becomes a typed value, or a list of every fault in it
+//! * [`params`], [`page`]: the same for path, query and headers
+//!
+//! On the way out, [`responses`] names what an endpoint may answer, and [`problem`] turns errors into
+//! statuses: it is the only module that knows which status an error has. [`openapi`] and [`docs`]
+//! publish all of it.
+//!
+//! The composition root puts the pieces together:
+//!
+//! ```text
+//! let document = Document::of::<Api>(&About { .. });
+//! let route = docs::mount(routes::mount(Route::new(), api), &document);
+//! let endpoint = shell::wrap(route.data(token_key), metrics);
+//! ```
+#![allow(dead_code)]
+
+pub mod auth;
+pub mod context;
+pub mod docs;
+pub mod error_body;
+pub mod fault;
+pub mod fields;
+pub mod json;
+pub mod metrics;
+pub mod openapi;
+pub mod page;
+pub mod params;
+pub mod payload;
+pub mod problem;
+pub mod responses;
+pub mod routes;
+pub mod scalars;
+pub mod shell;
+pub mod token;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! `cargo xtask`: the chores of this repository, as a program without dependencies.
+//!
+//! `test` is the one that counts: it finds or installs what the tests need and runs all of them.
+//! Nothing is skipped in silence: what cannot run is a failure that says what is missing.
+
+mod apt;
+mod client;
+mod failure;
+mod http;
+mod node;
+mod openapi;
+mod postgres;
+mod process;
+mod python;
+mod schemathesis;
+mod server;
+mod soak;
+mod step;
+mod tally;
+mod test;
+mod workspace;
+
+use failure::{Failure, Result};
+use std::process::ExitCode;
+use step::Step;
+use workspace::Workspace;
+
+/// What the command line asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    /// All steps, or the named ones with what they need.
+    Test { only: Vec<Step> },
+    /// The longer versions of the randomised tests.
+    Soak,
+    /// Writes `openapi.yaml` from the code.
+    OpenApi,
+    /// Prints the usage.
+    Help,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let task = match parse(&arguments) {
+        Ok(task) => task,
+        Err(failure) => {
+            eprintln!("error: {failure}\n\n{}", usage());
+            return ExitCode::from(2);
+        }
+    };
+    match carry_out(task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nerror: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(task: Task) -> Result<()> {
+    match task {
+        Task::Test { only } => test::run(&Workspace::find()?, &Step::with_needs(&only)),
+        Task::Soak => soak::run(&Workspace::find()?),
+        Task::OpenApi => openapi::write(&Workspace::find()?),
+        Task::Help => {
+            println!("{}", usage());
+            Ok(())
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Result<Task> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test", options @ ..] => Ok(Task::Test {
+            only: parse_only(options)?,
+        }),
+        ["soak"] => Ok(Task::Soak),
+        ["openapi"] => Ok(Task::OpenApi),
+        [] | ["help" | "--help" | "-h"] => Ok(Task::Help),
+        other => Err(Failure::new(format!("`{}` is not a task", other.join(" ")))),
+    }
+}
+
+/// An empty answer means every step.
+fn parse_only(options: &[&str]) -> Result<Vec<Step>> {
+    let mut only = Vec::new();
+    let mut rest = options;
+    while let [first, tail @ ..] = rest {
+        let (name, tail) = match (first.strip_prefix("--only="), *first, tail) {
+            (Some(name), _, _) => (name, tail),
+            (None, "--only", [name, tail @ ..]) => (*name, tail),
+            (None, "--only", []) => return Err(Failure::new("`--only` wants the name of a step")),
+            (None, other, _) => {
+                return Err(Failure::new(format!(
+                    "`{other}` is not an option of `test`"
+                )));
+            }
+        };
+        only.push(
+            Step::named(name).ok_or_else(|| Failure::new(format!("`{name}` is not a step")))?,
+        );
+        rest = tail;
+    }
+    Ok(only)
+}
+
+fn usage() -> String {
+    let mut text = String::from(
+        "usage: cargo xtask <task>\n\n\
+         \x20 test                every test there is, with what it needs\n\
+         \x20 test --only STEP    one step, with what it needs (may be repeated)\n\
+         \x20 soak                the longer versions of the randomised tests\n\
+         \x20 openapi             writes openapi.yaml from the code\n\n\
+         steps:\n",
+    );
+    for step in Step::ALL {
+        text.push_str(&format!("  {:<24}{}\n", step.name(), step.promise()));
+    }
+    text.push_str(
+        "\nenvironment:\n\
+         \x20 DISBURSE_TEST_POSTGRES_URL  a PostgreSQL server on which databases may be created;\n\
+         \x20                             without it a throw-away one is started on 127.0.0.1\n\
+         \x20 CARGO_TARGET_DIR            where to build, as for cargo itself",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task> {
+        let arguments: Vec<String> = line.split_whitespace().map(String::from).collect();
+        parse(&arguments)
+    }
+
+    #[test]
+    fn test_without_options_means_every_step() {
+        assert_eq!(parsed("test"), Ok(Task::Test { only: vec![] }));
+    }
+
+    #[test]
+    fn only_may_be_written_both_ways_and_repeated() {
+        let only = vec![Step::Format, Step::Client];
+        assert_eq!(
+            parsed("test --only fmt --only=client"),
+            Ok(Task::Test { only })
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for line in ["tests", "test --only", "test --only nothing", "test --fast"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_usage_names_every_step() {
+        for step in Step::ALL {
+            assert!(usage().contains(step.name()), "{}", step.name());
+        }
+    }
+}
