@@ -129,8 +129,7 @@ mod tests {
     fn check(case: &str, expected: &str) {
         let (amount, weights) = case.split_once(" by ").unwrap();
         let weights: Vec<u64> = weights.split(' ').map(|weight| weight.parse().unwrap()).collect();
-        let got: Vec<String> =
-            values(amount.parse().unwrap(), &weights).iter().map(ToString::to_string).collect();
+        let got: Vec<String> = values(amount.parse().unwrap(), &weights).iter().map(ToString::to_string).collect();
         assert_eq!(got.join(" "), expected, "{case}");
     }
 
@@ -176,7 +175,9 @@ mod tests {
 
     #[test]
     fn half_is_rounded_up() {
-        for (numerator, denominator, rounded) in [(0, 2, 0), (1, 2, 1), (3, 2, 2), (1, 3, 0), (2, 3, 1), (5, 10, 1), (4, 10, 0)] {
+        for (numerator, denominator, rounded) in
+            [(0, 2, 0), (1, 2, 1), (3, 2, 2), (1, 3, 0), (2, 3, 1), (5, 10, 1), (4, 10, 0)]
+        {
             assert_eq!(half_up(numerator, denominator), rounded, "{numerator}/{denominator}");
         }
     }

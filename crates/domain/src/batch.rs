@@ -152,7 +152,8 @@ mod tests {
     use ItemStatus as I;
 
     fn of(items: &[ItemStatus]) -> BatchStatus {
-        let items: Vec<_> = items.iter().map(|status| (*status, Attempted(!matches!(status, I::Scheduled | I::PendingKyc)))).collect();
+        let items: Vec<_> =
+            items.iter().map(|status| (*status, Attempted(!matches!(status, I::Scheduled | I::PendingKyc)))).collect();
         BatchStatus::of(&items, Approval::NotNeeded)
     }
 

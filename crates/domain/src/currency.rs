@@ -139,12 +139,25 @@ const ACCEPTED: &str = "
     TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND
     VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 ";
-const NO_DECIMALS: [&str; 16] = ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"];
+const NO_DECIMALS: [&str; 16] =
+    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"];
 const THREE_DECIMALS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 /// Fund codes and the accounting unit XAD: they have a minor unit, but nobody is paid in them.
-const FUNDS: [(&str, u8); 10] = [("BOV", 2), ("CHE", 2), ("CHW", 2), ("CLF", 4), ("COU", 2), ("MXV", 2), ("USN", 2), ("UYI", 0), ("UYW", 4), ("XAD", 2)];
+const FUNDS: [(&str, u8); 10] = [
+    ("BOV", 2),
+    ("CHE", 2),
+    ("CHW", 2),
+    ("CLF", 4),
+    ("COU", 2),
+    ("MXV", 2),
+    ("USN", 2),
+    ("UYI", 0),
+    ("UYW", 4),
+    ("XAD", 2),
+];
 /// Metals, baskets and test codes: no minor unit at all.
-const NO_MINOR_UNIT: [&str; 13] = ["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"];
+const NO_MINOR_UNIT: [&str; 13] =
+    ["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"];
 /// Withdrawn codes, each with the code to use today.
 const WITHDRAWN: [(&str, Option<&str>); 49] = [
     ("ADP", Some("EUR")),

@@ -96,7 +96,14 @@ impl Event {
                 data[name] = value.into();
             }
         }
-        Self { id, kind: EventKind::Item(item.status()), batch: Some(item.batch), item: Some(item.id), occurred_at: at, data }
+        Self {
+            id,
+            kind: EventKind::Item(item.status()),
+            batch: Some(item.batch),
+            item: Some(item.id),
+            occurred_at: at,
+            data,
+        }
     }
 
     /// A version of a model was stored.

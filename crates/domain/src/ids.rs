@@ -17,10 +17,7 @@ const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The 26 base-32 digits of a 128-bit value; the first digit carries 3 bits.
 fn encode(value: u128) -> String {
-    (0..26)
-        .rev()
-        .map(|place| char::from(DIGITS[usize::try_from((value >> (place * 5)) & 31).unwrap_or(0)]))
-        .collect()
+    (0..26).rev().map(|place| char::from(DIGITS[usize::try_from((value >> (place * 5)) & 31).unwrap_or(0)])).collect()
 }
 
 fn decode(text: &str) -> Option<u128> {
@@ -214,10 +211,7 @@ mod tests {
         assert_eq!(BatchId::new(uuid).to_string(), "batch_0123456789abcdefghjkmnpqrs");
         let nil = ItemId::new(Uuid::nil());
         assert_eq!(nil.to_string(), "item_00000000000000000000000000");
-        assert_eq!(
-            ItemId::new(Uuid::from_u128(u128::MAX)).to_string(),
-            "item_7zzzzzzzzzzzzzzzzzzzzzzzzz"
-        );
+        assert_eq!(ItemId::new(Uuid::from_u128(u128::MAX)).to_string(), "item_7zzzzzzzzzzzzzzzzzzzzzzzzz");
     }
 
     #[test]

@@ -185,7 +185,11 @@ mod tests {
     use uuid::Uuid;
 
     fn sent() -> Instruction {
-        let items = [5, 7].map(|amount_minor| InstructionItem { item: ItemId::new(Uuid::nil()), wire_ref: "W".into(), amount_minor });
+        let items = [5, 7].map(|amount_minor| InstructionItem {
+            item: ItemId::new(Uuid::nil()),
+            wire_ref: "W".into(),
+            amount_minor,
+        });
         Instruction::record(
             InstructionId::new(Uuid::nil()),
             BatchId::new(Uuid::nil()),

@@ -236,7 +236,9 @@ impl ItemState {
             (S::Scheduled, T::RecordIntent) => S::Processing,
             (S::Scheduled, T::Hold(reason)) => S::PendingKyc { reason },
             (S::PendingKyc { .. }, T::Release) => S::Scheduled,
-            (S::Scheduled | S::PendingKyc { .. } | S::Failed { .. } | S::Returned { .. }, T::Cancel) => S::Cancelled { at },
+            (S::Scheduled | S::PendingKyc { .. } | S::Failed { .. } | S::Returned { .. }, T::Cancel) => {
+                S::Cancelled { at }
+            }
             (S::Processing | S::InDoubt, T::Settle { reference }) => S::Paid { reference, at },
             (S::Processing | S::InDoubt, T::Refuse { reason }) => S::Failed { reason, at },
             (S::Processing | S::InDoubt, T::RecipientMustAct(reason)) => S::PendingKyc { reason },
@@ -244,10 +246,14 @@ impl ItemState {
             (S::Processing | S::InDoubt, T::ProveRecalled) => S::Cancelled { at },
             (S::Processing, T::LoseTrack) => S::InDoubt,
             (S::InDoubt, T::Acknowledge) => S::Processing,
-            (S::Processing | S::InDoubt | S::Paid { .. }, T::Return { reference, reason }) => S::Returned { reference, reason, at },
+            (S::Processing | S::InDoubt | S::Paid { .. }, T::Return { reference, reason }) => {
+                S::Returned { reference, reason, at }
+            }
             (S::Failed { .. } | S::Returned { .. }, T::Retry) => S::Scheduled,
             (S::Failed { .. } | S::Returned { .. }, T::RetryHeld(reason)) => S::PendingKyc { reason },
-            (S::Failed { .. } | S::Scheduled | S::PendingKyc { .. }, T::SettleLate { reference }) => S::Paid { reference, at },
+            (S::Failed { .. } | S::Scheduled | S::PendingKyc { .. }, T::SettleLate { reference }) => {
+                S::Paid { reference, at }
+            }
             _ => return Err(illegal),
         })
     }
@@ -286,7 +292,9 @@ impl ItemState {
     /// When its outcome became known, if it did.
     pub fn processed_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Paid { at, .. } | Self::Failed { at, .. } | Self::Returned { at, .. } | Self::Cancelled { at } => Some(*at),
+            Self::Paid { at, .. } | Self::Failed { at, .. } | Self::Returned { at, .. } | Self::Cancelled { at } => {
+                Some(*at)
+            }
             Self::Scheduled | Self::PendingKyc { .. } | Self::Processing | Self::InDoubt => None,
         }
     }

@@ -28,11 +28,9 @@ impl Money {
 /// For people: `1,330.00 USD`, `133,000 JPY`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = Decimal::from_i128_with_scale(
-            i128::from(self.amount_minor).abs(),
-            u32::from(self.currency.exponent()),
-        )
-        .to_string();
+        let plain =
+            Decimal::from_i128_with_scale(i128::from(self.amount_minor).abs(), u32::from(self.currency.exponent()))
+                .to_string();
         let (whole, decimals) = match plain.split_once('.') {
             Some((whole, decimals)) => (whole, format!(".{decimals}")),
             None => (plain.as_str(), String::new()),

@@ -130,7 +130,8 @@ impl Explanation {
         }
         let total: u64 = parts.clone().map(|(_, weight)| weight).sum();
         for ((recipient, weight), share) in parts.zip(shares) {
-            let line = self.add(Some(recipient), column, Operation::Apportion, share.value, "largest_remainder/declaration");
+            let line =
+                self.add(Some(recipient), column, Operation::Apportion, share.value, "largest_remainder/declaration");
             let Some(line) = line else { return };
             line.step = step;
             line.numerator = Some(format!("{amount}*{weight}"));

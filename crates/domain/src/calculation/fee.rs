@@ -47,7 +47,12 @@ fn total(fee: &PlatformFee, base: i64, explanation: &mut Explanation, warnings: 
     minor(total)
 }
 
-fn explain(fee: &PlatformFee, base: i64, [by_rate, with_fixed, wanted, total]: [u128; 4], explanation: &mut Explanation) {
+fn explain(
+    fee: &PlatformFee,
+    base: i64,
+    [by_rate, with_fixed, wanted, total]: [u128; 4],
+    explanation: &mut Explanation,
+) {
     explanation.rate(None, Column::PlatformFee, Operation::Rate, (base, fee.rate_ppm), minor(by_rate));
     if fee.fixed > 0 {
         explanation.plain(None, Column::PlatformFee, Operation::Fixed, minor(u128::from(fee.fixed)), "fixed");

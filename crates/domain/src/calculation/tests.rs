@@ -4,8 +4,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn model(weights: &[u64], kind: &str, fee: serde_json::Value) -> RevenueModel {
-    let lines: Vec<_> =
-        weights.iter().enumerate().map(|(at, weight)| json!({ "recipientId": format!("rec_{at}"), kind: weight })).collect();
+    let lines: Vec<_> = weights
+        .iter()
+        .enumerate()
+        .map(|(at, weight)| json!({ "recipientId": format!("rec_{at}"), kind: weight }))
+        .collect();
     let spec = json!({ "steps": [{ "type": "share", "lines": lines }], "platformFee": fee });
     serde_json::from_value::<ModelSpec>(spec).unwrap().check().unwrap()
 }
@@ -16,7 +19,12 @@ fn taxed(rates: &[u64]) -> HashMap<RecipientId, Party> {
     let party = |rate: &u64| Party { tax: (*rate > 0).then(|| TaxRule::try_new("us_nra", *rate).unwrap()), hold: None };
     rates.iter().enumerate().map(|(at, rate)| (rec(at), party(rate))).collect()
 }
-fn run(amount: i64, deductions: &[Deduction], model: &RevenueModel, parties: &HashMap<RecipientId, Party>) -> Result<Calculation, CalculationError> {
+fn run(
+    amount: i64,
+    deductions: &[Deduction],
+    model: &RevenueModel,
+    parties: &HashMap<RecipientId, Party>,
+) -> Result<Calculation, CalculationError> {
     let amount = Money::new(amount, "USD".parse().unwrap());
     calculate(Request { amount, deductions, model, parties, detail: Detail::Full })
 }
@@ -34,14 +42,16 @@ fn deduction(amount_minor: i64) -> Deduction {
 
 #[test]
 fn seventy_thirty_with_a_fee_of_five_percent() {
-    let result = run(200_000, &[], &model(&[700_000, 300_000], "ppm", json!({ "ratePpm": 50_000 })), &HashMap::new()).unwrap();
+    let result =
+        run(200_000, &[], &model(&[700_000, 300_000], "ppm", json!({ "ratePpm": 50_000 })), &HashMap::new()).unwrap();
     assert_eq!(text(&result), "140000-7000-0=133000 60000-3000-0=57000");
     assert_eq!(result.totals.net_minor, 190_000);
 }
 
 #[test]
 fn thirds_leave_one_cent_to_the_first() {
-    let result = run(100_000, &[], &model(&[1, 1, 1], "weight", json!({ "ratePpm": 50_000 })), &HashMap::new()).unwrap();
+    let result =
+        run(100_000, &[], &model(&[1, 1, 1], "weight", json!({ "ratePpm": 50_000 })), &HashMap::new()).unwrap();
     assert_eq!(text(&result), "33334-1667-0=31667 33333-1667-0=31666 33333-1666-0=31667");
 }
 
@@ -100,9 +110,13 @@ fn a_held_line_is_calculated_and_not_payable() {
 
 #[test]
 fn the_largest_amount_there_is() {
-    let result = run(i64::MAX, &[], &model(&[1, 1, 1], "weight", json!({ "ratePpm": 1_000_000 })), &HashMap::new()).unwrap();
+    let result =
+        run(i64::MAX, &[], &model(&[1, 1, 1], "weight", json!({ "ratePpm": 1_000_000 })), &HashMap::new()).unwrap();
     assert_eq!(result.totals.fee_minor, i64::MAX);
-    assert_eq!(run(0, &[], &model(&[1], "weight", json!(null)), &HashMap::new()), Err(CalculationError::AmountNotPositive));
+    assert_eq!(
+        run(0, &[], &model(&[1], "weight", json!(null)), &HashMap::new()),
+        Err(CalculationError::AmountNotPositive)
+    );
 }
 
 #[test]

@@ -42,7 +42,13 @@ fn share(
     for (line, share) in lines.iter().zip(&shares) {
         breakdown.add(&line.recipient, share.value);
     }
-    explanation.apportioned(Some(at), Column::Gross, pool, lines.iter().map(|line| (&line.recipient, line.weight)), &shares);
+    explanation.apportioned(
+        Some(at),
+        Column::Gross,
+        pool,
+        lines.iter().map(|line| (&line.recipient, line.weight)),
+        &shares,
+    );
     Ok(pool)
 }
 

@@ -1,12 +1,7 @@
 //! Withholding tax: a rate on each recipient's gross amount, cut to what the fee left.
 
 use super::{Column, Explanation, Line, Operation, Party, Warning};
-use crate::{
-    apportion::half_up,
-    ids::RecipientId,
-    recipient::TaxRule,
-    revenue_model::WHOLE_PPM,
-};
+use crate::{apportion::half_up, ids::RecipientId, recipient::TaxRule, revenue_model::WHOLE_PPM};
 use std::collections::HashMap;
 
 pub(super) fn take(

@@ -145,7 +145,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_none() {
-        for text in ["", "payable", "payable:", "payable:x", "platform_fees:x", "deductions:x", "tax_withheld", "gold:1", "escrow:507F1F77BCF86CD799439011"] {
+        for text in [
+            "",
+            "payable",
+            "payable:",
+            "payable:x",
+            "platform_fees:x",
+            "deductions:x",
+            "tax_withheld",
+            "gold:1",
+            "escrow:507F1F77BCF86CD799439011",
+        ] {
             assert_eq!(text.parse::<Account>(), Err(InvalidAccount), "{text}");
         }
     }

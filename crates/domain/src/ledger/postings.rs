@@ -1,9 +1,6 @@
 //! Which event posts what: one function for each row of the product design, section 3.
 
-use super::{
-    Account, Entry, Transaction, TransactionKind, Unbalanced,
-    transaction::About,
-};
+use super::{Account, Entry, Transaction, TransactionKind, Unbalanced, transaction::About};
 use crate::{
     batch::Batch,
     calculation::{Deduction, Line},
@@ -29,7 +26,12 @@ pub fn released(id: TransactionId, batch: &Batch) -> Result<Transaction, Unbalan
 ///
 /// # Errors
 /// If the lines do not add up to the batch.
-pub fn scheduled(id: TransactionId, batch: &Batch, lines: &[Line], deductions: &[Deduction]) -> Result<Transaction, Unbalanced> {
+pub fn scheduled(
+    id: TransactionId,
+    batch: &Batch,
+    lines: &[Line],
+    deductions: &[Deduction],
+) -> Result<Transaction, Unbalanced> {
     let mut postings = Postings::default().debit(Account::Escrow(batch.escrow.clone()), batch.amount_minor);
     for deduction in deductions {
         postings = postings.credit(Account::Deductions(deduction.kind), deduction.amount_minor);
@@ -48,7 +50,13 @@ pub fn scheduled(id: TransactionId, batch: &Batch, lines: &[Line], deductions: &
 ///
 /// # Errors
 /// If there is nothing to send.
-pub fn sent(id: TransactionId, instruction: &Instruction, part: &InstructionItem, item: &Item, at: Timestamp) -> Result<Transaction, Unbalanced> {
+pub fn sent(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    item: &Item,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
     let postings = Postings::default()
         .debit(Account::Payable(item.recipient.clone()), part.amount_minor)
         .credit(Account::InTransit(instruction.rail.clone()), part.amount_minor);
@@ -59,7 +67,12 @@ pub fn sent(id: TransactionId, instruction: &Instruction, part: &InstructionItem
 ///
 /// # Errors
 /// If there was nothing to send.
-pub fn paid(id: TransactionId, instruction: &Instruction, part: &InstructionItem, at: Timestamp) -> Result<Transaction, Unbalanced> {
+pub fn paid(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
     let postings = Postings::default()
         .debit(Account::InTransit(instruction.rail.clone()), part.amount_minor)
         .credit(Account::Cash(instruction.rail.clone()), part.amount_minor);
@@ -70,7 +83,13 @@ pub fn paid(id: TransactionId, instruction: &Instruction, part: &InstructionItem
 ///
 /// # Errors
 /// If there was nothing to send.
-pub fn refused(id: TransactionId, instruction: &Instruction, part: &InstructionItem, item: &Item, at: Timestamp) -> Result<Transaction, Unbalanced> {
+pub fn refused(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    item: &Item,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
     let postings = Postings::default()
         .debit(Account::InTransit(instruction.rail.clone()), part.amount_minor)
         .credit(Account::Payable(item.recipient.clone()), part.amount_minor);

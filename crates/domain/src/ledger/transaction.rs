@@ -140,7 +140,8 @@ mod tests {
     use uuid::Uuid;
 
     fn transaction(amounts: &[i64]) -> Result<Transaction, Unbalanced> {
-        let entries = amounts.iter().map(|amount_minor| Entry { account: Account::PlatformFees, amount_minor: *amount_minor });
+        let entries =
+            amounts.iter().map(|amount_minor| Entry { account: Account::PlatformFees, amount_minor: *amount_minor });
         Transaction::try_new(
             TransactionId::new(Uuid::nil()),
             TransactionKind::Released,

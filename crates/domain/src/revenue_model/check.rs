@@ -1,6 +1,9 @@
 //! Every fault of a model, found in one pass.
 
-use super::{PlatformFee, RevenueModel, ShareLine, Step, WHOLE_PPM, spec::{LineSpec, ModelSpec, StepSpec}};
+use super::{
+    PlatformFee, RevenueModel, ShareLine, Step, WHOLE_PPM,
+    spec::{LineSpec, ModelSpec, StepSpec},
+};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -146,7 +149,9 @@ fn steps(specs: &[StepSpec], faults: &mut Faults) -> Vec<Step> {
             faults.add(FaultCode::UnreachableStep, &pointer, "an earlier step leaves nothing for this one; remove it");
         }
         match spec {
-            StepSpec::Share { lines } => steps.push(Step::Share(share_lines(lines, &format!("{pointer}/lines"), faults))),
+            StepSpec::Share { lines } => {
+                steps.push(Step::Share(share_lines(lines, &format!("{pointer}/lines"), faults)));
+            }
         }
     }
     steps
@@ -239,7 +244,11 @@ fn part(spec: &LineSpec, pointer: &str, faults: &mut Faults) -> Option<Part> {
 fn percent_to_ppm(text: &str, pointer: &str, faults: &mut Faults) -> Option<u64> {
     let parsed = text.parse::<Decimal>().ok().map(|percent| percent.normalize());
     let Some(percent) = parsed.filter(|percent| percent.scale() <= 4) else {
-        faults.add(FaultCode::SharePrecision, pointer, "a percent is a decimal number with at most four decimals, such as \"33.3333\"");
+        faults.add(
+            FaultCode::SharePrecision,
+            pointer,
+            "a percent is a decimal number with at most four decimals, such as \"33.3333\"",
+        );
         return None;
     };
     let ppm = percent.checked_mul(Decimal::from(10_000)).and_then(|ppm| ppm.to_u64()).filter(|ppm| *ppm > 0);
@@ -321,7 +330,8 @@ mod tests {
     }
     fn faults(json: &str) -> String {
         let faults = lines(json).unwrap_err();
-        let texts: Vec<String> = faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.code.as_str())).collect();
+        let texts: Vec<String> =
+            faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.code.as_str())).collect();
         texts.join("; ")
     }
     fn weights(json: &str) -> Vec<u64> {
@@ -337,7 +347,10 @@ mod tests {
             assert_eq!(weights(&json), [700_000, 300_000], "{part}");
         }
         assert_eq!(weights(r#"[{"recipientId":"rec_a","weight":1},{"recipientId":"rec_b","weight":2}]"#), [1, 2]);
-        assert_eq!(weights(r#"[{"recipientId":"rec_a","percent":"33.3333"},{"recipientId":"rec_b","percent":"66.6667"}]"#), [333_333, 666_667]);
+        assert_eq!(
+            weights(r#"[{"recipientId":"rec_a","percent":"33.3333"},{"recipientId":"rec_b","percent":"66.6667"}]"#),
+            [333_333, 666_667]
+        );
         assert_eq!(weights(r#"[{"recipientId":"rec_a","remaining":true}]"#), [1_000_000]);
     }
 
@@ -346,19 +359,46 @@ mod tests {
         for (json, expected) in [
             ("[]", "/steps/0/lines no_lines"),
             (r#"[{"recipientId":"rec_a","percent":"70"}]"#, "/steps/0/lines share_sum_not_100"),
-            (r#"[{"recipientId":"rec_a","percent":"70"},{"recipientId":"rec_b","percent":"40"}]"#, "/steps/0/lines share_sum_not_100"),
-            (r#"[{"recipientId":"rec_a","percent":"100"},{"recipientId":"rec_b","remaining":true}]"#, "/steps/0/lines share_sum_not_100"),
-            (r#"[{"recipientId":"rec_a","ppm":0},{"recipientId":"rec_b","ppm":-1}]"#, "/steps/0/lines/0/ppm share_not_positive; /steps/0/lines/1/ppm share_not_positive"),
+            (
+                r#"[{"recipientId":"rec_a","percent":"70"},{"recipientId":"rec_b","percent":"40"}]"#,
+                "/steps/0/lines share_sum_not_100",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","percent":"100"},{"recipientId":"rec_b","remaining":true}]"#,
+                "/steps/0/lines share_sum_not_100",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","ppm":0},{"recipientId":"rec_b","ppm":-1}]"#,
+                "/steps/0/lines/0/ppm share_not_positive; /steps/0/lines/1/ppm share_not_positive",
+            ),
             (r#"[{"recipientId":"rec_a","percent":"0.00001"}]"#, "/steps/0/lines/0/percent share_precision"),
             (r#"[{"recipientId":"rec_a","percent":"x"}]"#, "/steps/0/lines/0/percent share_precision"),
             (r#"[{"recipientId":"rec_a","percent":"-5"}]"#, "/steps/0/lines/0/percent share_not_positive"),
             (r#"[{"recipientId":"rec_a"}]"#, "/steps/0/lines/0 mixed_share_kinds"),
-            (r#"[{"recipientId":"rec_a","ppm":1,"bps":1}]"#, "/steps/0/lines mixed_share_kinds; /steps/0/lines/0 mixed_share_kinds"),
-            (r#"[{"recipientId":"rec_a","ppm":1},{"recipientId":"rec_b","bps":1}]"#, "/steps/0/lines mixed_share_kinds"),
-            (r#"[{"recipientId":"rec_a","weight":1},{"recipientId":"rec_b","remaining":true}]"#, "/steps/0/lines mixed_share_kinds"),
-            (r#"[{"recipientId":"rec_a","remaining":true},{"recipientId":"rec_b","remaining":true}]"#, "/steps/0/lines multiple_remaining"),
-            (r#"[{"recipientId":"rec_a","weight":1},{"recipientId":"rec_a","weight":1}]"#, "/steps/0/lines/1/recipientId duplicate_recipient"),
-            (r#"[{"recipientId":"rec_a","weight":9007199254740992},{"recipientId":"rec_b","weight":1}]"#, "/steps/0/lines weight_overflow"),
+            (
+                r#"[{"recipientId":"rec_a","ppm":1,"bps":1}]"#,
+                "/steps/0/lines mixed_share_kinds; /steps/0/lines/0 mixed_share_kinds",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","ppm":1},{"recipientId":"rec_b","bps":1}]"#,
+                "/steps/0/lines mixed_share_kinds",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","weight":1},{"recipientId":"rec_b","remaining":true}]"#,
+                "/steps/0/lines mixed_share_kinds",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","remaining":true},{"recipientId":"rec_b","remaining":true}]"#,
+                "/steps/0/lines multiple_remaining",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","weight":1},{"recipientId":"rec_a","weight":1}]"#,
+                "/steps/0/lines/1/recipientId duplicate_recipient",
+            ),
+            (
+                r#"[{"recipientId":"rec_a","weight":9007199254740992},{"recipientId":"rec_b","weight":1}]"#,
+                "/steps/0/lines weight_overflow",
+            ),
         ] {
             assert_eq!(faults(json), expected, "{json}");
         }
@@ -372,7 +412,10 @@ mod tests {
         )
         .unwrap();
         let codes: Vec<&str> = spec.check().unwrap_err().iter().map(|fault| fault.code.as_str()).collect();
-        assert_eq!(codes, ["fee_min_exceeds_max", "rate_out_of_range", "share_not_positive", "unreachable_step", "no_lines"]);
+        assert_eq!(
+            codes,
+            ["fee_min_exceeds_max", "rate_out_of_range", "share_not_positive", "unreachable_step", "no_lines"]
+        );
     }
 
     #[test]
@@ -387,7 +430,14 @@ mod tests {
             steps: vec![
                 StepSpec::Share {
                     lines: (0..lines)
-                        .map(|at| LineSpec { recipient_id: format!("rec_{at}").parse().unwrap(), ppm: None, percent: None, bps: None, weight: Some(1), remaining: false })
+                        .map(|at| LineSpec {
+                            recipient_id: format!("rec_{at}").parse().unwrap(),
+                            ppm: None,
+                            percent: None,
+                            bps: None,
+                            weight: Some(1),
+                            remaining: false
+                        })
                         .collect()
                 };
                 steps
@@ -396,7 +446,8 @@ mod tests {
             tie_break: Default::default(),
             platform_fee: None,
         };
-        let codes = |spec: ModelSpec| -> Vec<FaultCode> { spec.check().unwrap_err().iter().map(|fault| fault.code).collect() };
+        let codes =
+            |spec: ModelSpec| -> Vec<FaultCode> { spec.check().unwrap_err().iter().map(|fault| fault.code).collect() };
         assert_eq!(codes(spec(0, 0)), [FaultCode::NoSteps]);
         assert_eq!(codes(spec(1, LINES_MAX + 1)), [FaultCode::TooManyLines]);
         assert!(spec(1, LINES_MAX).check().is_ok());

@@ -86,9 +86,12 @@ mod tests {
 
     #[test]
     fn the_hash_ignores_the_order_of_keys_and_nothing_else() {
-        let one = spec(r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_a","ppm":1000000}]}],"currency":"USD"}"#);
-        let same = spec(r#"{"currency":"USD","steps":[{"lines":[{"ppm":1000000,"recipientId":"rec_a"}],"type":"share"}]}"#);
-        let other = spec(r#"{"currency":"EUR","steps":[{"lines":[{"ppm":1000000,"recipientId":"rec_a"}],"type":"share"}]}"#);
+        let one =
+            spec(r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_a","ppm":1000000}]}],"currency":"USD"}"#);
+        let same =
+            spec(r#"{"currency":"USD","steps":[{"lines":[{"ppm":1000000,"recipientId":"rec_a"}],"type":"share"}]}"#);
+        let other =
+            spec(r#"{"currency":"EUR","steps":[{"lines":[{"ppm":1000000,"recipientId":"rec_a"}],"type":"share"}]}"#);
         assert_eq!(one.hash(), same.hash());
         assert_ne!(one.hash(), other.hash());
     }
@@ -96,7 +99,9 @@ mod tests {
     /// The canonical form is a promise to everybody who stored a hash.
     #[test]
     fn the_canonical_form_does_not_change() {
-        let model = spec(r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_a","percent":"70"},{"recipientId":"rec_b","remaining":true}]}],"platformFee":{"ratePpm":50000}}"#);
+        let model = spec(
+            r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_a","percent":"70"},{"recipientId":"rec_b","remaining":true}]}],"platformFee":{"ratePpm":50000}}"#,
+        );
         let canonical = r#"{"platformFee":{"fixed":0,"min":0,"ratePpm":50000},"steps":[{"lines":[{"percent":"70","recipientId":"rec_a"},{"recipientId":"rec_b","remaining":true}],"type":"share"}],"tieBreak":"declaration"}"#;
         assert_eq!(serde_json::to_value(&model).unwrap().to_string(), canonical);
         assert_eq!(model.hash(), ModelHash::of(Sha256::digest(canonical).into()));
@@ -105,6 +110,8 @@ mod tests {
     #[test]
     fn unknown_fields_are_refused() {
         assert!(serde_json::from_str::<ModelSpec>(r#"{"steps":[],"extra":1}"#).is_err());
-        assert!(serde_json::from_str::<ModelSpec>(r#"{"steps":[{"type":"share","lines":[],"portionPpm":1}]}"#).is_err());
+        assert!(
+            serde_json::from_str::<ModelSpec>(r#"{"steps":[{"type":"share","lines":[],"portionPpm":1}]}"#).is_err()
+        );
     }
 }

@@ -69,11 +69,12 @@ pub fn note_route(route: &Arc<str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use poem::http::HeaderValue;
 
     fn id_for(sent: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for id in sent {
-            headers.append(REQUEST_ID, id.parse().unwrap());
+            headers.append(REQUEST_ID, HeaderValue::from_bytes(id.as_bytes()).unwrap());
         }
         Context::of(&headers).request_id
     }

@@ -22,7 +22,7 @@ struct Sample {
 fn sample(fields: &mut Fields<'_>) -> Option<Sample> {
     let amount = fields.required("amount", amount);
     let memo = fields.optional("a/b~c", |field| field.text(1..=5));
-    let note = fields.optional("note", |field| field.nullable(Field::boolean));
+    let note = fields.optional("note", |field| field.nullable(|note| note.boolean()));
     let shares = fields.required("shares", |field| {
         field.list(1..=3, |share| share.object(|share| share.required("ppm", |ppm| ppm.whole_number(0..=100))))
     });

@@ -1,0 +1,3 @@
+//! What the world is told.
+
+pub mod relay_events;

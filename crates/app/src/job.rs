@@ -1,0 +1,104 @@
+//! Durable work: committed with the facts that make it necessary, leased while it is done.
+
+use domain::{
+    ids::{BatchId, JobId, RecipientId},
+    timestamp::Timestamp,
+};
+
+/// A piece of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Ours.
+    pub id: JobId,
+    /// What is to be done.
+    pub kind: JobKind,
+    /// Not before this.
+    pub run_at: Timestamp,
+}
+
+/// What is to be done. Every kind is safe to do twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// Pay what is scheduled in a batch, and find out what became of what was sent.
+    ExecuteBatch(BatchId),
+    /// Release what is held for a recipient, as far as the reason is gone.
+    ReleaseHeldItems(RecipientId),
+}
+
+impl JobKind {
+    /// The word that is stored.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::ExecuteBatch(_) => "execute_batch",
+            Self::ReleaseHeldItems(_) => "release_held_items",
+        }
+    }
+    /// What it is about, as text.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::ExecuteBatch(batch) => batch.to_string(),
+            Self::ReleaseHeldItems(recipient) => recipient.to_string(),
+        }
+    }
+    /// The kind of that word and subject, if there is one.
+    pub fn of(word: &str, subject: &str) -> Option<Self> {
+        match word {
+            "execute_batch" => subject.parse().ok().map(Self::ExecuteBatch),
+            "release_held_items" => subject.parse().ok().map(Self::ReleaseHeldItems),
+            _ => None,
+        }
+    }
+}
+
+/// The right to do a job, until it runs out or somebody else gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Which job.
+    pub job: JobId,
+    /// The fencing token: grows with every claim, and is checked in every write.
+    pub attempt: u32,
+}
+
+/// A job that was claimed, with the right to do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The right.
+    pub lease: Lease,
+    /// What is to be done.
+    pub kind: JobKind,
+}
+
+/// What a commit does with the lease it was made under. Each is refused if the lease was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseStep {
+    /// The work goes on under it.
+    Keep(Lease),
+    /// The job is done, unless somebody woke it meanwhile: then it is due at once.
+    Finish(Lease),
+    /// The job is not done: it is due again at that time, or at once if somebody woke it meanwhile.
+    Again(Lease, Timestamp),
+}
+
+/// A job that exists has something to do again, whatever became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// Which job.
+    pub job: JobId,
+    /// Not before this.
+    pub run_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_read_back_as_written() {
+        let batch = BatchId::new(uuid::Uuid::from_u128(7));
+        for kind in [JobKind::ExecuteBatch(batch), JobKind::ReleaseHeldItems("rec_1".parse().unwrap())] {
+            assert_eq!(JobKind::of(kind.as_str(), &kind.subject()), Some(kind));
+        }
+        assert_eq!(JobKind::of("dance", "rec_1"), None);
+        assert_eq!(JobKind::of("execute_batch", "rec_1"), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! Whether the books balance.
+
+pub mod check_books;

@@ -1,0 +1,235 @@
+//! Pages and screens. Nothing is decided on what they answer.
+
+use super::StoreError;
+use async_trait::async_trait;
+use domain::{
+    batch::{Batch, BatchStatus},
+    currency::Currency,
+    event::Event,
+    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    instruction::Instruction,
+    item::Item,
+    ledger::{Account, Transaction},
+    recipient::{RailId, Recipient},
+    revenue_model::ModelVersion,
+    timestamp::Timestamp,
+};
+
+/// Which part of a list: at most `limit` entries after the one named `after`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<Cursor> {
+    /// 1 to 100.
+    pub limit: u32,
+    /// The last entry of the page before; from the start if absent.
+    pub after: Option<Cursor>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paged<T> {
+    /// The entries, newest first.
+    pub data: Vec<T>,
+    /// Whether there are more after these.
+    pub has_more: bool,
+}
+
+impl<T> Paged<T> {
+    /// Cuts a list that was read one entry further than asked for.
+    pub fn cut(mut data: Vec<T>, limit: u32) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        Self { data, has_more }
+    }
+    /// The same page of something else.
+    pub fn map<U>(self, each: impl FnMut(T) -> U) -> Paged<U> {
+        Paged { data: self.data.into_iter().map(each).collect(), has_more: self.has_more }
+    }
+}
+
+/// Which batches. Absent filters let everything through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchFilter {
+    /// Only those in this status.
+    pub status: Option<BatchStatus>,
+    /// Only those of this project.
+    pub project: Option<ProjectId>,
+    /// Only the one of this escrow.
+    pub escrow: Option<EscrowId>,
+}
+
+/// Which transactions. Absent filters let everything through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransactionFilter {
+    /// Only those about this batch.
+    pub batch: Option<BatchId>,
+    /// Only those with an entry on this account.
+    pub account: Option<Account>,
+}
+
+/// Which events. Absent filters let everything through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only those about this batch.
+    pub batch: Option<BatchId>,
+    /// Only those of this type.
+    pub kind: Option<String>,
+}
+
+/// A batch with its history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchDetails {
+    /// The batch.
+    pub batch: Batch,
+    /// Its items, by `seq`.
+    pub items: Vec<Item>,
+    /// Every instruction ever made for them, oldest first.
+    pub instructions: Vec<Instruction>,
+    /// Everything that was said about it, oldest first, published or not.
+    pub events: Vec<Event>,
+}
+
+/// An item with its history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemDetails {
+    /// The item.
+    pub item: Item,
+    /// The currency of its batch.
+    pub currency: Currency,
+    /// Every instruction ever made for it, oldest first.
+    pub instructions: Vec<Instruction>,
+}
+
+/// An event that was published, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedEvent {
+    /// The event.
+    pub event: Event,
+    /// When it was delivered.
+    pub published_at: Timestamp,
+}
+
+/// A sum of money that may exceed what one amount can be.
+pub type SumMinor = i128;
+
+/// Everything that "books balanced" compares, as of one moment. Lists are sorted; sums of zero are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// How many transactions do not sum to zero, have fewer than two entries, or mix currencies.
+    pub unbalanced_transactions: u64,
+    /// Debits less credits of each account.
+    pub balances: Vec<(Account, Currency, SumMinor)>,
+    /// Sums over all batches, by currency.
+    pub batches: Vec<(Currency, BatchSums)>,
+    /// `payable_minor` of items scheduled, pending_kyc, failed and returned, by recipient.
+    pub owed: Vec<(RecipientId, Currency, SumMinor)>,
+    /// Instruction amounts of items processing and in doubt, by rail.
+    pub in_transit: Vec<(RailId, Currency, SumMinor)>,
+    /// How many instructions are unresolved.
+    pub unresolved_instructions: u64,
+    /// What is booked as executed, by instruction. An instruction without a booking has zero.
+    pub executed: Vec<Executed>,
+}
+
+/// Sums over batches, in minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchSums {
+    /// Released.
+    pub amount_minor: SumMinor,
+    /// Taken off before the split.
+    pub deductions_minor: SumMinor,
+    /// The platform's part.
+    pub fee_minor: SumMinor,
+    /// Withheld.
+    pub tax_minor: SumMinor,
+}
+
+/// What is booked as executed for an instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Which.
+    pub instruction: InstructionId,
+    /// The rail it went to.
+    pub rail: RailId,
+    /// Its currency.
+    pub currency: Currency,
+    /// What the ledger says was paid under it, in minor units.
+    pub executed_minor: SumMinor,
+    /// Whether its outcome is not known yet.
+    pub unresolved: bool,
+}
+
+/// Reads for pages. Lists are newest first, by id.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait PayoutQueries: Send + Sync {
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// A page of batches.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batches(&self, filter: BatchFilter, page: Page<BatchId>) -> Result<Paged<Batch>, StoreError>;
+
+    /// A batch with its history.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batch(&self, batch: BatchId) -> Result<Option<BatchDetails>, StoreError>;
+
+    /// An item with its history.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn item(&self, item: ItemId) -> Result<Option<ItemDetails>, StoreError>;
+
+    /// A page of a project's versions, newest first; the cursor is a version's number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn models(&self, project: &ProjectId, page: Page<u32>) -> Result<Paged<ModelVersion>, StoreError>;
+
+    /// One version of a project's model.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn model(&self, project: &ProjectId, version: u32) -> Result<Option<ModelVersion>, StoreError>;
+
+    /// A recipient.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn recipient(&self, recipient: &RecipientId) -> Result<Option<Recipient>, StoreError>;
+
+    /// A page of ledger transactions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn transactions(
+        &self,
+        filter: TransactionFilter,
+        page: Page<TransactionId>,
+    ) -> Result<Paged<Transaction>, StoreError>;
+
+    /// A page of events that were published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn events(&self, filter: EventFilter, page: Page<EventId>) -> Result<Paged<PublishedEvent>, StoreError>;
+
+    /// Everything that "books balanced" compares, as of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn books(&self) -> Result<Books, StoreError>;
+
+    /// What is booked as executed for these instructions, now; those that do not exist are absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn executed(&self, instructions: &[InstructionId]) -> Result<Vec<Executed>, StoreError>;
+}

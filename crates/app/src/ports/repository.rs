@@ -1,0 +1,221 @@
+//! State, jobs and the outbox: they commit together.
+
+use crate::{
+    change::{Change, Stored},
+    failure::{Class, Failure},
+    job::{Claimed, Lease},
+};
+use async_trait::async_trait;
+use domain::{
+    batch::Batch,
+    event::Event,
+    ids::{BatchId, EscrowId, EventId, ItemId, JobId, ProjectId, RecipientId},
+    instruction::Instruction,
+    item::Item,
+    recipient::Recipient,
+    revenue_model::ModelVersion,
+    timestamp::Timestamp,
+};
+use std::time::Duration;
+
+/// Loads what a decision needs, and commits what was decided.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait PayoutRepository: Send + Sync {
+    /// The batch that the release of `escrow` became.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batch_by_escrow(&self, escrow: &EscrowId) -> Result<Option<Batch>, StoreError>;
+
+    /// The version that splits what `project` earned at `as_of`: of the active versions that cover the
+    /// instant, the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn model_in_force(&self, project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError>;
+
+    /// The newest version of a project's model, a draft included.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn newest_model(&self, project: &ProjectId) -> Result<Option<ModelVersion>, StoreError>;
+
+    /// Those of the named recipients that are registered, in any order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn recipients(&self, ids: &[RecipientId]) -> Result<Vec<Stored<Recipient>>, StoreError>;
+
+    /// A batch with everything that executing it needs, as of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError>;
+
+    /// Batches, at most `limit`, with an item in `pending_kyc` for `recipient`, in the order of their ids
+    /// and after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batches_held_for(
+        &self,
+        recipient: &RecipientId,
+        after: Option<BatchId>,
+        limit: u32,
+    ) -> Result<Vec<BatchId>, StoreError>;
+
+    /// Applies all of `change`, or none of it.
+    ///
+    /// The lease is looked at first, then revisions, then keys; the first that does not hold decides the
+    /// answer. Afterwards every reader sees all of it.
+    ///
+    /// # Errors
+    /// [`CommitError`]. Unless it is [`CommitError::Unclear`], nothing was applied.
+    async fn commit(&self, change: Change) -> Result<(), CommitError>;
+}
+
+/// What a project's model is at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InForce {
+    /// Nobody ever stored a model for the project.
+    ProjectUnknown,
+    /// The project is known, but no active version covers the instant.
+    Nothing,
+    /// This version.
+    Version(Box<ModelVersion>),
+}
+
+/// A batch, its items in order, and the instructions that occupy them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchForExecution {
+    /// The batch.
+    pub batch: Stored<Batch>,
+    /// All of its items, by `seq`.
+    pub items: Vec<Stored<Item>>,
+    /// Its instructions that may have been sent and whose outcome is not known, oldest first.
+    pub unresolved: Vec<Stored<Instruction>>,
+}
+
+/// The store could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer, or is too busy. The same request may succeed later.
+    #[error("the database cannot be used now: {0}")]
+    Unavailable(String),
+    /// It answered something that cannot be: our own fault, or somebody changed it by hand.
+    #[error("the database holds what cannot be: {0}")]
+    Corrupt(String),
+}
+
+impl Failure for StoreError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Corrupt(_) => "server_error",
+        }
+    }
+    fn class(&self) -> Class {
+        match self {
+            Self::Unavailable(_) => Class::Unavailable,
+            Self::Corrupt(_) => Class::Internal,
+        }
+    }
+}
+
+/// Why a change was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The job was handed to somebody else, or is done.
+    #[error("the lease was lost")]
+    LeaseLost,
+    /// Somebody else changed a row first, or it does not exist.
+    #[error("somebody else was faster")]
+    Stale,
+    /// A row exists already.
+    #[error("it exists already: {0:?}")]
+    Duplicate(DuplicateKey),
+    /// Nothing was applied.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The connection broke while the commit was under way: it may have been applied or not.
+    #[error("the outcome of the commit is unknown: {0}")]
+    Unclear(String),
+}
+
+/// Which key was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DuplicateKey {
+    /// The escrow was released before.
+    Escrow(EscrowId),
+    /// The project has that version.
+    ModelVersion(ProjectId, u32),
+    /// The recipient is registered.
+    Recipient(RecipientId),
+    /// The item is in a live instruction.
+    LiveInstruction(ItemId),
+    /// The job exists.
+    Job(JobId),
+    /// Something else, in the database's words: a name drawn twice, or a posting made twice.
+    Other(String),
+}
+
+impl Failure for CommitError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::LeaseLost | Self::Stale | Self::Duplicate(_) | Self::Unclear(_) => "unavailable",
+            Self::Store(error) => error.code(),
+        }
+    }
+    fn class(&self) -> Class {
+        match self {
+            Self::LeaseLost | Self::Stale | Self::Duplicate(_) | Self::Unclear(_) => Class::Unavailable,
+            Self::Store(error) => error.class(),
+        }
+    }
+}
+
+/// Hands out jobs. Enqueueing rides in the change.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Claims at most `limit` jobs that are due, oldest first, for `lease` by the database's clock. A job is
+    /// handed to one claimer; when its lease runs out it is due again, for a claimer with a higher attempt.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Makes the lease last `lease` from now; `false` if it was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn extend(&self, lease: &Lease, duration: Duration) -> Result<bool, StoreError>;
+
+    /// Gives the job back: it is due again after `delay`. Does nothing if the lease was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn release(&self, lease: &Lease, delay: Duration) -> Result<(), StoreError>;
+
+    /// Waits until there may be work, `at_most` so long. Returning early is allowed, missing a job that this
+    /// process committed is not.
+    async fn wait(&self, at_most: Duration);
+}
+
+/// What was committed to be published, and what was published.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// At most `limit` events that were not published yet, oldest first; nobody else gets them for `lease`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn unpublished(&self, limit: u32, lease: Duration) -> Result<Vec<Event>, StoreError>;
+
+    /// Remembers that they were published. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError>;
+}

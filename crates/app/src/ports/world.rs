@@ -1,0 +1,40 @@
+//! Time, names, and where events go.
+
+use super::StoreError;
+use async_trait::async_trait;
+use domain::{event::Event, timestamp::Timestamp};
+use uuid::Uuid;
+
+/// The time that everybody agrees on: the database's, so that leases mean the same on every machine.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// Now.
+    ///
+    /// # Errors
+    /// If the database cannot be asked.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+}
+
+/// Draws names that nobody has drawn before.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+pub trait Ids: Send + Sync {
+    /// A `UUIDv7`: within one process each is greater than the one before.
+    fn fresh(&self) -> Uuid;
+}
+
+/// Where events go. Delivery is at least once: a consumer tells repetitions apart by the event's id.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait EventPublisher: Send + Sync {
+    /// Delivers one event.
+    ///
+    /// # Errors
+    /// If it was not taken: it stays in the outbox and is delivered later.
+    async fn publish(&self, event: &Event) -> Result<(), PublishError>;
+}
+
+/// An event was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("the event was not taken: {0}")]
+pub struct PublishError(pub String);

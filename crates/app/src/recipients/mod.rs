@@ -1,0 +1,3 @@
+//! Whom we pay.
+
+pub mod register_recipient;

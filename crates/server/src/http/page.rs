@@ -1,0 +1,107 @@
+//! Lists, a page at a time: `limit` and `starting_after` in, `data` and `has_more` out.
+//!
+//! Pages go by key, not by number, so that rows that arrive meanwhile shift nothing. `starting_after` is
+//! the id of the last row seen, typed by each endpoint.
+
+use super::{fault::Fault, params::QueryParam, scalars::{Sc, Scalar}};
+use poem_openapi::{
+    Object,
+    registry::MetaSchema,
+    types::{ParseFromJSON, ToJSON},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+/// How many rows one page holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(u16);
+
+/// The query parameter `limit`.
+pub type LimitParam = QueryParam<Option<Sc<Limit>>>;
+
+impl Limit {
+    const MAX: u16 = 100;
+    const DEFAULT: Self = Self(20);
+
+    /// The limit asked for, or the usual one.
+    pub fn of(param: LimitParam) -> Self {
+        param.0.map_or(Self::DEFAULT, |limit| limit.0)
+    }
+
+    /// How many rows to load: one more than are shown tells whether there are more.
+    pub fn rows_to_load(self) -> u64 {
+        u64::from(self.0) + 1
+    }
+}
+
+impl Scalar for Limit {
+    const NAME: &'static str = "PageLimit";
+    const TYPE: &'static str = "integer";
+
+    fn describe(schema: &mut MetaSchema) {
+        schema.description = Some("How many entries a page holds at most.");
+        schema.minimum = Some(1.0);
+        schema.maximum = Some(f64::from(Self::MAX));
+        schema.default = Some(Self::DEFAULT.wire());
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Fault::wrong_type("a whole number", "anything else"));
+        }
+        match text.parse() {
+            Ok(rows @ 1..=Self::MAX) => Ok(Self(rows)),
+            _ => Err(Fault::out_of_range(format!("This must be 1 to {}.", Self::MAX))),
+        }
+    }
+
+    fn wire(&self) -> Value {
+        self.0.into()
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Object, Serialize)]
+pub struct Page<T: ParseFromJSON + ToJSON> {
+    /// The entries, in the order of the list.
+    pub data: Vec<T>,
+    /// Whether there are more after the last one.
+    pub has_more: bool,
+}
+
+impl<T: ParseFromJSON + ToJSON> Page<T> {
+    /// The page out of the rows that [`Limit::rows_to_load`] asked for.
+    pub fn cut(mut rows: Vec<T>, limit: Limit) -> Self {
+        let shown = usize::from(limit.0);
+        let has_more = rows.len() > shown;
+        rows.truncate(shown);
+        Self { data: rows, has_more }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_one_to_a_hundred() {
+        let parse = |text: &str| Limit::parse(text).map(|limit| limit.0).map_err(|fault| fault.code);
+        assert_eq!((parse("1"), parse("100"), parse("007")), (Ok(1), Ok(100), Ok(7)));
+        for text in ["0", "101", "99999999999999999999"] {
+            assert_eq!(parse(text), Err("out_of_range"), "{text}");
+        }
+        for text in ["", "-1", "+1", "1.0", "1e1", "x", " 1"] {
+            assert_eq!(parse(text), Err("wrong_type"), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_row_more_than_shown_tells_that_there_are_more() {
+        let cut = |rows: usize| {
+            let page = Page::cut(vec![true; rows], Limit(2));
+            (page.data.len(), page.has_more)
+        };
+        assert_eq!(Limit(2).rows_to_load(), 3);
+        assert_eq!([cut(0), cut(2), cut(3)], [(0, false), (2, false), (2, true)]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Bodies in both directions: [`Body`] for requests, [`Js`] for answers.
+
+use super::{
+    fields::{self, Fields},
+    json, params,
+    problem::{ApiError, Problem},
+};
+use poem::{
+    IntoResponse, Request, RequestBody, Response,
+    error::ReadBodyError,
+    http::{HeaderMap, header},
+    web::headers::{ContentLength, HeaderMapExt},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    payload::Payload,
+    registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry},
+    types::Type,
+};
+use serde::Serialize;
+
+/// The one media type of this API.
+pub const JSON: &str = "application/json";
+
+/// A request body: its schema comes from `Type`, its value from `read`.
+pub trait FromBody: Type {
+    /// Bytes that are read at most.
+    const LIMIT: usize = 256 * 1024;
+
+    /// Reads every field, also after a faulty one. `None` means that a fault was noted.
+    fn read(fields: &mut Fields<'_>) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+/// A JSON body, read to the last fault: media type, then size, then JSON, then fields.
+///
+/// It belongs behind the [`Auth`](super::auth::Auth) argument and before path and query, for arguments
+/// are read in order.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: JSON, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: true })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        check_media_type(request.headers())?;
+        let bytes = take(request, body, T::LIMIT).await?;
+        let document = json::parse(&bytes)
+            .map_err(|error| ApiError::new(Problem::MalformedJson, format!("The body is not JSON: {error}.")))?;
+        // A stray query parameter is a fault of the request like a stray field, and is told with them.
+        let mut faults = params::strays(request);
+        match fields::read(&document, T::read) {
+            Ok(value) if faults.is_empty() => return Ok(Self(value)),
+            Ok(_) => {}
+            Err(in_body) if in_body.is_empty() => {
+                return Err(ApiError::internal("a body was refused without a fault").into());
+            }
+            Err(in_body) => faults.extend(in_body),
+        }
+        Err(ApiError::validation(faults).into())
+    }
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refuse = |message: &str| Err(ApiError::new(Problem::UnsupportedMediaType, message));
+    let mut sent = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (sent.next(), sent.next()) else {
+        return refuse("Send the body with one header `Content-Type: application/json`.");
+    };
+    let mut parts = only.to_str().unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().unwrap_or_default().eq_ignore_ascii_case(JSON) {
+        return refuse("The body has to be sent as `Content-Type: application/json`.");
+    }
+    // JSON is UTF-8. Bytes of another character set would be misread without anybody noticing.
+    let other_charset = parts.filter_map(|part| part.split_once('=')).any(|(name, value)| {
+        name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if other_charset {
+        return refuse("The body has to be sent in UTF-8.");
+    }
+    match headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes()) {
+        None | Some(b"identity") => Ok(()),
+        Some(_) => refuse("The body has to be sent without a content coding."),
+    }
+}
+
+async fn take(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let too_large =
+        || ApiError::new(Problem::PayloadTooLarge, format!("The body is larger than {limit} bytes."));
+    // A length that is declared is refused before a byte is read; without one, reading stops at the limit.
+    let declared = request.headers().typed_get::<ContentLength>();
+    if declared.is_some_and(|length| length.0 > limit as u64) {
+        return Err(too_large());
+    }
+    let body = body.take().map_err(ApiError::internal)?;
+    match body.into_bytes_limit(limit).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(ReadBodyError::PayloadTooLarge) => Err(too_large()),
+        Err(_) => Err(ApiError::new(Problem::MalformedJson, "The body broke off before its end.")),
+    }
+}
+
+/// A JSON answer.
+#[derive(Debug)]
+pub struct Js<T>(pub T);
+
+impl<T: Type> Payload for Js<T> {
+    const CONTENT_TYPE: &'static str = JSON;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Js<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => Response::builder().content_type(JSON).body(bytes),
+            Err(error) => ApiError::internal(error).response(),
+        }
+    }
+}
