@@ -23,3 +23,6 @@ pub mod revenue;
 
 /// How often a decision is made anew when somebody else was faster, before the caller is asked to repeat.
 const RACES_MAX: u32 = 5;
+
+#[cfg(test)]
+mod fixtures;

@@ -304,3 +304,6 @@ async fn submit(ports: Ports<'_>, sending: Vec<Stored<Instruction>>) -> Vec<(Sto
     });
     join_all(calls).await
 }
+
+#[cfg(test)]
+mod tests;

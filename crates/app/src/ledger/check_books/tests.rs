@@ -1,1 +1,174 @@
+use super::*;
+use crate::{
+    fixtures::{down, rail},
+    ports::{
+        queries::{BatchSums, MockPayoutQueries},
+        rail::MockPayoutRail,
+    },
+};
+use domain::money::Money;
+use std::sync::Arc;
 
+const A: u128 = 1;
+const B: u128 = 2;
+
+fn usd() -> Currency {
+    "USD".parse().unwrap()
+}
+fn key(n: u128) -> InstructionId {
+    InstructionId::new(uuid::Uuid::from_u128(n))
+}
+fn executed(n: u128, executed_minor: SumMinor, unresolved: bool) -> Executed {
+    Executed { instruction: key(n), rail: "simulator".parse().unwrap(), currency: usd(), executed_minor, unresolved }
+}
+/// 100 released; fee 5, tax 10, one recipient is owed 45 and another was paid 40.
+fn books() -> Books {
+    let balance = |account: &str, sum| (account.parse().unwrap(), usd(), sum);
+    Books {
+        unbalanced_transactions: 0,
+        balances: vec![
+            balance("escrow_receivable", 100),
+            balance("payable:rec_ana", -45),
+            balance("platform_fees", -5),
+            balance("tax_withheld:withholding", -10),
+            balance("cash:simulator", -40),
+        ],
+        batches: vec![(usd(), BatchSums { amount_minor: 100, deductions_minor: 0, fee_minor: 5, tax_minor: 10 })],
+        owed: vec![("rec_ana".parse().unwrap(), usd(), 45)],
+        in_transit: vec![],
+        unresolved_instructions: 0,
+        executed: vec![executed(A, 40, false)],
+    }
+}
+fn entry(n: u128, amount: i64) -> BookEntry {
+    BookEntry { key: key(n).to_string(), executed: Money::new(amount, usd()), cursor: n.to_string() }
+}
+fn with_book(book: Option<Vec<BookEntry>>) -> MockPayoutRail {
+    let mut rail = rail("simulator", true);
+    rail.expect_book().returning(move |after, _| match (&book, after) {
+        (None, _) => Ok(None),
+        (Some(book), None) => Ok(Some(book.clone())),
+        (Some(_), Some(_)) => Ok(Some(vec![])),
+    });
+    rail
+}
+async fn check(books: Books, now: Vec<Executed>, book: Option<Vec<BookEntry>>) -> TrialBalance {
+    let mut queries = MockPayoutQueries::new();
+    queries.expect_books().return_once(move || Ok(books));
+    queries.expect_executed().returning(move |_| Ok(now.clone()));
+    check_books(&queries, &Rails::new(Arc::new(with_book(book)), [])).await.unwrap()
+}
+async fn of_ledger(change: impl FnOnce(&mut Books)) -> Vec<String> {
+    let mut books = books();
+    change(&mut books);
+    failing(&check(books, vec![], Some(vec![entry(A, 40)])).await)
+}
+fn failing(trial: &TrialBalance) -> Vec<String> {
+    trial.checks.iter().filter(|check| !check.is_ok()).map(|check| check.name.clone()).collect()
+}
+
+#[tokio::test]
+async fn books_that_agree_are_balanced() {
+    let trial = check(books(), vec![], Some(vec![entry(A, 40)])).await;
+    assert!(trial.is_balanced(), "{:?}", failing(&trial));
+    let names: Vec<&str> = trial.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "transactions_balance",
+            "escrow_receivable",
+            "escrow",
+            "deductions",
+            "platform_fees",
+            "fee_tax",
+            "tax_withheld",
+            "payable",
+            "in_transit",
+            "cash",
+            "carried",
+            "debt",
+            "rail_charges",
+            "rail_book:simulator",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn empty_books_are_balanced() {
+    assert!(check(Books::default(), vec![], Some(vec![])).await.is_balanced());
+}
+
+/// Every one of these keeps the sum of all balances at zero.
+#[tokio::test]
+async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero() {
+    let set = |books: &mut Books, account: &str, sum| {
+        let account: Account = account.parse().unwrap();
+        books.balances.retain(|(known, ..)| *known != account);
+        books.balances.push((account, usd(), sum));
+    };
+    assert_eq!(of_ledger(|books| { set(books, "platform_fees", -6); set(books, "payable:rec_ana", -44) }).await, ["platform_fees", "payable"]);
+    assert_eq!(of_ledger(|books| { set(books, "platform_fees", -6); set(books, "tax_withheld:withholding", -9) }).await, ["platform_fees", "tax_withheld"]);
+    // The sum of what is owed is right, but to whom is wrong.
+    assert_eq!(of_ledger(|books| { set(books, "payable:rec_ana", -44); set(books, "payable:rec_ben", -1) }).await, ["payable"]);
+    assert_eq!(of_ledger(|books| { set(books, "in_transit:simulator", -45); set(books, "payable:rec_ana", 0) }).await, ["payable", "in_transit"]);
+    assert_eq!(of_ledger(|books| { set(books, "escrow:esc_1", -1); set(books, "escrow_receivable", 101) }).await, ["escrow_receivable", "escrow"]);
+    assert_eq!(of_ledger(|books| { set(books, "debt:rec_ana", 1); set(books, "cash:simulator", -41) }).await, ["cash", "debt"]);
+    assert_eq!(of_ledger(|books| { set(books, "carried:rec_ana", -1); set(books, "rail_charges", 1) }).await, ["carried", "rail_charges"]);
+    assert_eq!(of_ledger(|books| { set(books, "deductions:refund", -1); set(books, "fee_tax", 1) }).await, ["deductions", "fee_tax"]);
+    assert_eq!(of_ledger(|books| books.unbalanced_transactions = 1).await, ["transactions_balance"]);
+}
+
+#[tokio::test]
+async fn what_the_rail_executed_and_what_is_booked_must_agree() {
+    // Executed twice as much as booked; executed without a booking; booked without an execution.
+    for book in [vec![entry(A, 80)], vec![entry(A, 40), entry(B, 7)], vec![]] {
+        let trial = check(books(), vec![executed(A, 40, false)], Some(book)).await;
+        assert_eq!(failing(&trial), ["rail_book:simulator"]);
+    }
+    let mut foreign = entry(A, 7);
+    foreign.key = "not one of ours".to_owned();
+    assert_eq!(failing(&check(books(), vec![], Some(vec![entry(A, 40), foreign])).await), ["rail_book:simulator"]);
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_open_and_no_difference() {
+    let mut books = books();
+    books.executed.push(executed(B, 0, true));
+    books.unresolved_instructions = 1;
+    books.in_transit.push(("simulator".parse().unwrap(), usd(), 45));
+    books.owed.clear();
+    books.balances.retain(|(account, ..)| account.kind() != "payable");
+    books.balances.push(("in_transit:simulator".parse().unwrap(), usd(), -45));
+    for book in [vec![entry(A, 40)], vec![entry(A, 40), entry(B, 45)]] {
+        let trial = check(books.clone(), vec![executed(B, 0, true)], Some(book)).await;
+        assert!(trial.is_balanced(), "{:?}", failing(&trial));
+        assert_eq!(trial.checks.last().unwrap().open, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_written_down_while_the_book_was_read_is_no_difference() {
+    let trial = check(books(), vec![executed(B, 9, false)], Some(vec![entry(A, 40), entry(B, 9)])).await;
+    assert!(trial.is_balanced(), "{:?}", failing(&trial));
+}
+
+#[tokio::test]
+async fn a_rail_whose_book_cannot_be_read_at_all_has_no_check() {
+    let trial = check(books(), vec![], None).await;
+    assert!(trial.checks.iter().all(|check| !check.name.starts_with("rail_book")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_now_is_unavailable() {
+    let mut queries = MockPayoutQueries::new();
+    queries.expect_books().return_once(|| Err(down()));
+    let rails = Rails::new(Arc::new(with_book(None)), []);
+    assert_eq!(check_books(&queries, &rails).await.unwrap_err().class(), Class::Unavailable);
+
+    let mut queries = MockPayoutQueries::new();
+    queries.expect_books().return_once(|| Ok(Books::default()));
+    let mut dead = rail("simulator", true);
+    dead.expect_book().returning(|_, _| Err(RailDown("no".into())));
+    let error = check_books(&queries, &Rails::new(Arc::new(dead), [])).await.unwrap_err();
+    assert_eq!((error.code(), error.class()), ("unavailable", Class::Unavailable));
+}

@@ -1,1 +1,261 @@
+use super::*;
+use crate::{
+    fixtures::{Counting, down, now, rail, rails, recipient, seventy_thirty, spec, usd, version},
+    job::JobKind,
+    ports::{DuplicateKey, repository::MockPayoutRepository},
+};
+use domain::{
+    calculation::DeductionKind,
+    event::EventKind,
+    item::ItemStatus,
+    ledger::TransactionKind,
+    recipient::{RecipientStatus, TaxRule},
+};
 
+fn ask() -> SchedulePayouts {
+    SchedulePayouts {
+        escrow: "esc_1".parse().unwrap(),
+        project: "prj_1".parse().unwrap(),
+        milestone: Some("ms_1".parse().unwrap()),
+        amount: usd(200_000),
+        as_of: None,
+        execute_at: None,
+        deductions: vec![],
+        requester: "usr_1".parse().unwrap(),
+    }
+}
+
+/// A repository where nothing is scheduled yet and the model is 70/30 with a fee of 5 %.
+fn fresh() -> MockPayoutRepository {
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Ok(None));
+    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository
+}
+
+async fn schedule(repository: &MockPayoutRepository, ask: SchedulePayouts) -> Result<Batch, SchedulePayoutsError> {
+    schedule_payouts(repository, &rails(rail("simulator", true)), &Counting::default(), now(), ask).await
+}
+
+/// Schedules, and answers the change that was committed.
+async fn committed(mut repository: MockPayoutRepository, ask: SchedulePayouts) -> (Batch, Change) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    repository.expect_commit().once().returning(move |change| {
+        sender.send(change).unwrap();
+        Ok(())
+    });
+    let batch = schedule(&repository, ask).await.unwrap();
+    (batch, receiver.recv().unwrap())
+}
+
+fn items(change: &Change) -> Vec<&Item> {
+    let item = |new: &'_ New| matches!(new, New::Item(_));
+    change.insert.iter().filter(|new| item(new)).map(|new| if let New::Item(item) = new { item } else { unreachable!() }).collect()
+}
+fn entries(change: &Change, kind: TransactionKind) -> Vec<String> {
+    let transaction = change.post.iter().find(|transaction| transaction.kind() == kind).unwrap();
+    transaction.entries().iter().map(|entry| format!("{} {}", entry.account, entry.amount_minor)).collect()
+}
+fn code(result: Result<Batch, SchedulePayoutsError>) -> (&'static str, Class) {
+    let error = result.unwrap_err();
+    (error.code(), error.class())
+}
+
+#[tokio::test]
+async fn a_release_is_split_booked_queued_and_told_in_one_change() {
+    let (batch, change) = committed(fresh(), ask()).await;
+    assert_eq!((batch.total_net_minor, batch.items_count, batch.status), (190_000, 2, BatchStatus::Scheduled));
+    let nets: Vec<i64> = items(&change).iter().map(|item| item.net_minor).collect();
+    assert_eq!(nets, [133_000, 57_000]);
+    assert_eq!(entries(&change, TransactionKind::Released), ["escrow_receivable 200000", "escrow:esc_1 -200000"]);
+    assert_eq!(
+        entries(&change, TransactionKind::Scheduled),
+        ["escrow:esc_1 200000", "payable:rec_ana -133000", "payable:rec_ben -57000", "platform_fees -10000"]
+    );
+    assert_eq!(change.enqueue, [Job { id: batch.job, kind: JobKind::ExecuteBatch(batch.id), run_at: now() }]);
+    let kinds: Vec<EventKind> = change.publish.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Batch(BatchStatus::Scheduled)]);
+    assert!(change.update.is_empty() && change.lease.is_none());
+}
+
+#[tokio::test]
+async fn deductions_reduce_the_pool_and_are_posted() {
+    let mut ask = ask();
+    ask.deductions = vec![Deduction { kind: DeductionKind::Refund, amount_minor: 100_000, reference: None }];
+    let (batch, change) = committed(fresh(), ask).await;
+    assert_eq!((batch.deductions_minor, batch.fee_minor, batch.total_net_minor), (100_000, 5_000, 95_000));
+    assert!(entries(&change, TransactionKind::Scheduled).contains(&"deductions:refund -100000".to_owned()));
+}
+
+#[tokio::test]
+async fn deductions_of_everything_complete_the_batch_at_once() {
+    let mut ask = ask();
+    ask.deductions = vec![Deduction { kind: DeductionKind::Refund, amount_minor: 200_000, reference: None }];
+    let (batch, change) = committed(fresh(), ask).await;
+    assert_eq!((batch.items_count, batch.status), (0, BatchStatus::Completed));
+    let kinds: Vec<EventKind> = change.publish.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Batch(BatchStatus::Scheduled), EventKind::Batch(BatchStatus::Completed)]);
+}
+
+#[tokio::test]
+async fn execution_waits_for_its_time_and_the_past_means_at_once() {
+    for (at, run_at) in [("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"), ("2020-01-01T00:00:00Z", "2026-01-31T12:00:00Z")] {
+        let mut ask = ask();
+        ask.execute_at = Some(at.parse().unwrap());
+        let (_, change) = committed(fresh(), ask).await;
+        assert_eq!(change.enqueue[0].run_at.to_string(), run_at);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_be_paid_yet_is_held_with_what_they_are_owed() {
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Ok(None));
+    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_recipients().returning(|_| {
+        let mut taxed = recipient("rec_ana", RecipientStatus::Pending);
+        taxed.value.tax = Some(TaxRule::try_new("us_nra", 100_000).unwrap());
+        Ok(vec![taxed])
+    });
+    let (_, change) = committed(repository, ask()).await;
+    let held = items(&change)[0];
+    assert_eq!((held.status(), held.tax_minor, held.payable_minor), (ItemStatus::PendingKyc, 14_000, 119_000));
+    assert!(entries(&change, TransactionKind::Scheduled).contains(&"tax_withheld:us_nra -14000".to_owned()));
+    assert!(change.publish.iter().any(|event| event.kind == EventKind::Item(ItemStatus::PendingKyc)));
+}
+
+#[tokio::test]
+async fn a_stranger_is_paid_only_where_the_rail_pays_strangers() {
+    let mut repository = fresh();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    repository.expect_commit().once().returning(move |change| {
+        sender.send(change).unwrap();
+        Ok(())
+    });
+    let real = rails(rail("real_bank", false));
+    schedule_payouts(&repository, &real, &Counting::default(), now(), ask()).await.unwrap();
+    let change = receiver.recv().unwrap();
+    assert!(items(&change).iter().all(|item| item.state().hold_reason().map(|reason| reason.as_str()) == Some("recipient_unregistered")));
+}
+
+#[tokio::test]
+async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches() {
+    let (first, _) = committed(fresh(), ask()).await;
+    for (amount, matches) in [(200_000, true), (200_001, false)] {
+        let mut repository = MockPayoutRepository::new();
+        let existing = first.clone();
+        repository.expect_batch_by_escrow().returning(move |_| Ok(Some(existing.clone())));
+        let again = SchedulePayouts { amount: usd(amount), requester: "usr_other".parse().unwrap(), ..ask() };
+        let error = schedule(&repository, again).await.unwrap_err();
+        assert_eq!((error.code(), error.class()), ("already_scheduled", Class::Conflict));
+        let expected = json!({ "batchId": first.id, "status": "scheduled", "requestMatches": matches });
+        assert_eq!(error.existing(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn who_loses_the_race_for_an_escrow_is_told_of_the_winner() {
+    let (winner, _) = committed(fresh(), ask()).await;
+    let mut repository = MockPayoutRepository::new();
+    let mut calls = 0;
+    repository.expect_batch_by_escrow().times(2).returning(move |_| {
+        calls += 1;
+        Ok((calls == 2).then(|| winner.clone()))
+    });
+    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository.expect_commit().once().returning(|_| Err(CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()))));
+    assert_eq!(code(schedule(&repository, ask()).await), ("already_scheduled", Class::Conflict));
+}
+
+#[tokio::test]
+async fn losing_every_race_is_busy_and_never_a_conflict() {
+    let mut repository = fresh();
+    repository.expect_commit().returning(|_| Err(CommitError::Stale));
+    assert_eq!(code(schedule(&repository, ask()).await), ("unavailable", Class::Unavailable));
+}
+
+#[tokio::test]
+async fn project_and_model_are_checked_in_that_order() {
+    for (in_force, expected) in [
+        (InForce::ProjectUnknown, ("project_not_found", Class::NotFound)),
+        (InForce::Nothing, ("split_invalid", Class::Invalid)),
+        (InForce::Version(Box::new(version(spec(r#"{"steps":[]}"#)))), ("split_invalid", Class::Invalid)),
+    ] {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_batch_by_escrow().returning(|_| Ok(None));
+        repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
+        assert_eq!(code(schedule(&repository, ask()).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_split() {
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Ok(None));
+    repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository.expect_model_in_force().returning(|_, _| {
+        Ok(InForce::Version(Box::new(version(spec(r#"{"currency":"EUR","steps":[{"type":"share","lines":[{"recipientId":"rec_a","weight":1}]}]}"#)))))
+    });
+    let error = schedule(&repository, ask()).await.unwrap_err();
+    assert_eq!((error.code(), error.details()[0].code), ("split_invalid", "currency_mismatch"));
+
+    let mut too_much = ask();
+    too_much.deductions = vec![Deduction { kind: DeductionKind::Expense, amount_minor: 200_001, reference: None }];
+    let error = schedule(&fresh(), too_much).await.unwrap_err();
+    assert_eq!((error.code(), error.details()[0].code), ("split_invalid", "deductions_exceed_amount"));
+}
+
+#[tokio::test]
+async fn every_failure_of_the_store_is_unavailable_and_never_a_conflict() {
+    let unavailable = ("unavailable", Class::Unavailable);
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Err(down()));
+    assert_eq!(code(schedule(&repository, ask()).await), unavailable);
+
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Ok(None));
+    repository.expect_model_in_force().returning(|_, _| Err(down()));
+    assert_eq!(code(schedule(&repository, ask()).await), unavailable);
+
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Ok(None));
+    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_recipients().returning(|_| Err(down()));
+    assert_eq!(code(schedule(&repository, ask()).await), unavailable);
+
+    let mut repository = fresh();
+    repository.expect_commit().once().returning(|_| Err(down().into()));
+    assert_eq!(code(schedule(&repository, ask()).await), unavailable);
+}
+
+#[tokio::test]
+async fn after_an_unclear_commit_the_escrow_is_read_again() {
+    // It was applied: ours is found.
+    let (ours, _) = committed(fresh(), ask()).await;
+    let read_back = |found: Result<Option<Batch>, ()>| {
+        let mut repository = MockPayoutRepository::new();
+        let mut calls = 0;
+        repository.expect_batch_by_escrow().returning(move |_| {
+            calls += 1;
+            if calls == 1 { Ok(None) } else { found.clone().map_err(|()| down()) }
+        });
+        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_recipients().returning(|_| Ok(vec![]));
+        repository.expect_commit().once().returning(|_| Err(CommitError::Unclear("the connection broke".into())));
+        repository
+    };
+    assert_eq!(schedule(&read_back(Ok(Some(ours.clone()))), ask()).await.unwrap().id, ours.id);
+
+    // Somebody else's is found.
+    let theirs = Batch { id: BatchId::new(uuid::Uuid::from_u128(9)), ..ours };
+    assert_eq!(code(schedule(&read_back(Ok(Some(theirs))), ask()).await), ("already_scheduled", Class::Conflict));
+
+    // Nothing is found, or nothing can be read: the caller is told that it is not known.
+    for unknown in [Ok(None), Err(())] {
+        let error = schedule(&read_back(unknown), ask()).await.unwrap_err();
+        assert_eq!((error.code(), error.class()), ("unavailable", Class::Unavailable));
+        assert!(error.to_string().contains("send the same request again"), "{error}");
+    }
+}
