@@ -20,8 +20,8 @@ pub fn install(wanted: &str, packages: &[&str]) -> Result<()> {
     let mut install = as_root(wanted, &names)?;
     UPDATE.call_once(|| {
         // A stale list of packages still serves most installs: the next command tells.
-        if let Err(failure) = as_root(wanted, &names)
-            .and_then(|mut command| process::run(command.args(["apt-get", "update"])))
+        if let Err(failure) =
+            as_root(wanted, &names).and_then(|mut command| process::run(command.args(["apt-get", "update"])))
         {
             eprintln!("warning: {failure}");
         }

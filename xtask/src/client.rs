@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// Generates, compiles and runs `tests/client`.
 pub fn run(workspace: &Workspace) -> Result<()> {
+    let _turn = workspace.wait_for_turn()?;
     let node = Node::find_or_install()?;
     let folder = workspace.root().join("tests").join("client");
     install(&node, &folder)?;
@@ -32,8 +33,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 /// Installs what the lock file pins, unless that was done before.
 fn install(node: &Node, folder: &Path) -> Result<()> {
     let lock = folder.join("package-lock.json");
-    let pinned =
-        std::fs::read_to_string(&lock).attempting(|| format!("reading {}", lock.display()))?;
+    let pinned = std::fs::read_to_string(&lock).attempting(|| format!("reading {}", lock.display()))?;
     let installed = folder.join("node_modules").join(".installed.json");
     if std::fs::read_to_string(&installed).is_ok_and(|have| have == pinned) {
         println!("using {}", folder.join("node_modules").display());

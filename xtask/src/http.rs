@@ -15,28 +15,18 @@ pub struct Answer {
 }
 
 /// Sends one request, with a JSON body if there is one.
-pub fn send(
-    to: SocketAddr,
-    method: &str,
-    path: &str,
-    token: Option<&str>,
-    json: Option<&str>,
-) -> Result<Answer> {
+pub fn send(to: SocketAddr, method: &str, path: &str, token: Option<&str>, json: Option<&str>) -> Result<Answer> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
     if let Some(token) = token {
         request.push_str(&format!("Authorization: Bearer {token}\r\n"));
     }
     if let Some(json) = json {
-        request.push_str(&format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            json.len()
-        ));
+        request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len()));
     }
     request.push_str("\r\n");
     request.push_str(json.unwrap_or_default());
     let bytes = exchange(to, request.as_bytes()).attempting(|| format!("{method} {path}"))?;
-    read_answer(&bytes)
-        .ok_or_else(|| Failure::new(format!("{method} {path}: the answer is not HTTP/1.1")))
+    read_answer(&bytes).ok_or_else(|| Failure::new(format!("{method} {path}: the answer is not HTTP/1.1")))
 }
 
 fn exchange(to: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -54,20 +44,11 @@ fn read_answer(bytes: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(&bytes[..blank]).ok()?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let chunked = head.lines().any(|line| {
-        line.to_ascii_lowercase()
-            .strip_prefix("transfer-encoding:")
-            .is_some_and(|value| value.trim() == "chunked")
+        line.to_ascii_lowercase().strip_prefix("transfer-encoding:").is_some_and(|value| value.trim() == "chunked")
     });
     let body = &bytes[blank + 4..];
-    let body = if chunked {
-        join_chunks(body)?
-    } else {
-        body.to_vec()
-    };
-    Some(Answer {
-        status,
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
+    let body = if chunked { join_chunks(body)? } else { body.to_vec() };
+    Some(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 fn join_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
@@ -90,10 +71,7 @@ mod tests {
     use super::*;
 
     fn check(bytes: &str, status: u16, body: &str) {
-        let expected = Answer {
-            status,
-            body: body.into(),
-        };
+        let expected = Answer { status, body: body.into() };
         assert_eq!(read_answer(bytes.as_bytes()), Some(expected));
     }
 

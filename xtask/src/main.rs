@@ -5,7 +5,9 @@
 
 mod apt;
 mod client;
+mod cluster;
 mod failure;
+mod guarded;
 mod http;
 mod node;
 mod openapi;
@@ -71,9 +73,7 @@ fn carry_out(task: Task) -> Result<()> {
 fn parse(arguments: &[String]) -> Result<Task> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["test", options @ ..] => Ok(Task::Test {
-            only: parse_only(options)?,
-        }),
+        ["test", options @ ..] => Ok(Task::Test { only: parse_only(options)? }),
         ["soak"] => Ok(Task::Soak),
         ["openapi"] => Ok(Task::OpenApi),
         [] | ["help" | "--help" | "-h"] => Ok(Task::Help),
@@ -91,14 +91,10 @@ fn parse_only(options: &[&str]) -> Result<Vec<Step>> {
             (None, "--only", [name, tail @ ..]) => (*name, tail),
             (None, "--only", []) => return Err(Failure::new("`--only` wants the name of a step")),
             (None, other, _) => {
-                return Err(Failure::new(format!(
-                    "`{other}` is not an option of `test`"
-                )));
+                return Err(Failure::new(format!("`{other}` is not an option of `test`")));
             }
         };
-        only.push(
-            Step::named(name).ok_or_else(|| Failure::new(format!("`{name}` is not a step")))?,
-        );
+        only.push(Step::named(name).ok_or_else(|| Failure::new(format!("`{name}` is not a step")))?);
         rest = tail;
     }
     Ok(only)
@@ -142,10 +138,7 @@ mod tests {
     #[test]
     fn only_may_be_written_both_ways_and_repeated() {
         let only = vec![Step::Format, Step::Client];
-        assert_eq!(
-            parsed("test --only fmt --only=client"),
-            Ok(Task::Test { only })
-        );
+        assert_eq!(parsed("test --only fmt --only=client"), Ok(Task::Test { only }));
     }
 
     #[test]

@@ -24,9 +24,7 @@ impl Node {
             return Ok(found);
         }
         apt::install("Node.js 18 or newer with npm", &["nodejs", "npm"])?;
-        Self::find().ok_or_else(|| {
-            Failure::new("the first `node` on the PATH is older than 18, or there is no `npm`")
-        })
+        Self::find().ok_or_else(|| Failure::new("the first `node` on the PATH is older than 18, or there is no `npm`"))
     }
 
     fn find() -> Option<Self> {

@@ -12,9 +12,7 @@ pub fn write(workspace: &Workspace) -> Result<()> {
     let mut command = server::disburse(&workspace.service()?, &elsewhere, None);
     let specification = process::capture(command.arg("openapi"))?;
     if !specification.contains("openapi:") {
-        return Err(Failure::new(
-            "`disburse openapi` did not print a specification",
-        ));
+        return Err(Failure::new("`disburse openapi` did not print a specification"));
     }
     let path = workspace.root().join("openapi.yaml");
     std::fs::write(&path, specification).attempting(|| format!("writing {}", path.display()))?;

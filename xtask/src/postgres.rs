@@ -1,14 +1,12 @@
 //! A PostgreSQL server for the tests: the one that was named, or a throw-away one.
 
 use crate::apt;
-use crate::failure::{Attempt, Failure, Result};
-use crate::process::{self, Ending, Guarded};
-use crate::workspace::Workspace;
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use crate::cluster::{self, Cluster};
+use crate::failure::{Failure, Result};
+use crate::guarded::Guarded;
+use crate::process;
+use std::path::PathBuf;
+use std::process::Command;
 
 /// Names a server on which databases may be created.
 pub const URL_VARIABLE: &str = "DISBURSE_TEST_POSTGRES_URL";
@@ -23,32 +21,20 @@ pub struct Postgres {
 impl Postgres {
     /// Takes the server that the environment names; else starts one from local binaries; else
     /// installs Debian's package first.
-    pub fn provide(workspace: &Workspace) -> Result<Self> {
-        let named = std::env::var(URL_VARIABLE)
-            .ok()
-            .filter(|url| !url.is_empty());
+    pub fn provide() -> Result<Self> {
+        let named = std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
         let (url, server) = match named {
             Some(url) => {
                 println!("using the server that {URL_VARIABLE} names");
                 (url, None)
             }
             None => {
-                let binaries = Binaries::find_or_install()?;
-                let (url, server) = Cluster::plan(binaries, workspace)?.start()?;
+                let (url, server) = Cluster::plan()?.start()?;
                 (url, Some(server))
             }
         };
-        let postgres = Self {
-            url,
-            psql: find_or_install_psql()?,
-            _server: server,
-        };
-        let version = process::capture(postgres.psql(&postgres.url).args([
-            "-A",
-            "-t",
-            "-c",
-            "SHOW server_version",
-        ]))?;
+        let postgres = Self { url, psql: find_or_install_psql()?, _server: server };
+        let version = process::capture(postgres.psql(&postgres.url).args(["-A", "-t", "-c", "SHOW server_version"]))?;
         println!("PostgreSQL {} answers", version.trim());
         Ok(postgres)
     }
@@ -59,15 +45,14 @@ impl Postgres {
     }
 
     /// Makes a new, empty database and returns its URL.
-    pub fn fresh_database(&self, name: &str) -> Result<String> {
-        self.drop_database(name)?;
+    pub fn create_database(&self, name: &str) -> Result<String> {
         self.execute(&format!("CREATE DATABASE {name}"))?;
         Ok(with_database(&self.url, name))
     }
 
     /// Removes a database, also when somebody is still connected.
     pub fn drop_database(&self, name: &str) -> Result<()> {
-        self.execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        self.execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
     }
 
     fn execute(&self, statement: &str) -> Result<()> {
@@ -97,7 +82,7 @@ fn with_database(url: &str, name: &str) -> String {
 fn find_or_install_psql() -> Result<PathBuf> {
     let find = || {
         process::find_program("psql").or_else(|| {
-            debian_folders()
+            cluster::debian_folders()
                 .into_iter()
                 .map(|folder| folder.join("psql"))
                 .find(|path| process::is_program(path))
@@ -110,225 +95,6 @@ fn find_or_install_psql() -> Result<PathBuf> {
     find().ok_or_else(|| Failure::new("psql is not there although its package was installed"))
 }
 
-/// Debian keeps the server's programs out of the PATH, one folder a version. The newest first.
-fn debian_folders() -> Vec<PathBuf> {
-    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let version = entry.file_name().to_str()?.parse().ok()?;
-            Some((version, entry.path().join("bin")))
-        })
-        .collect();
-    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    versions.into_iter().map(|(_, folder)| folder).collect()
-}
-
-/// The two programs that make a server.
-struct Binaries {
-    initdb: PathBuf,
-    postgres: PathBuf,
-}
-
-impl Binaries {
-    fn find_or_install() -> Result<Self> {
-        if let Some(binaries) = Self::find() {
-            return Ok(binaries);
-        }
-        apt::install("PostgreSQL", &["postgresql"])?;
-        Self::find().ok_or_else(|| {
-            Failure::new(format!(
-                "no initdb and postgres on the PATH or under /usr/lib/postgresql, although the \
-                 package was installed; start a server by hand and name it with {URL_VARIABLE}"
-            ))
-        })
-    }
-
-    fn find() -> Option<Self> {
-        let on_path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&on_path)
-            .chain(debian_folders())
-            .map(|folder| Self {
-                initdb: folder.join("initdb"),
-                postgres: folder.join("postgres"),
-            })
-            .find(|found| {
-                process::is_program(&found.initdb) && process::is_program(&found.postgres)
-            })
-    }
-}
-
-/// A throw-away server: its programs, its folder, and whom it runs as.
-struct Cluster {
-    binaries: Binaries,
-    folder: PathBuf,
-    owner: Option<Owner>,
-    log: PathBuf,
-}
-
-/// Whom the server runs as: PostgreSQL refuses to be root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Owner {
-    user: u32,
-    group: u32,
-}
-
-impl Cluster {
-    fn plan(binaries: Binaries, workspace: &Workspace) -> Result<Self> {
-        let owner = if process::is_root() {
-            Some(Owner::find()?)
-        } else {
-            None
-        };
-        Ok(Self {
-            binaries,
-            // Not under target/: the server's user must be able to walk there, and a home is shut.
-            folder: std::env::temp_dir().join(format!("disburse-postgres-{}", std::process::id())),
-            owner,
-            log: workspace.workshop("logs")?.join("postgres.log"),
-        })
-    }
-
-    /// Makes the files and starts the server, on another port if somebody was faster.
-    fn start(&self) -> Result<(String, Guarded)> {
-        let mut tries_left = 3;
-        loop {
-            tries_left -= 1;
-            let port = process::free_port()?;
-            match self.start_on(port) {
-                Ok(server) => {
-                    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-                    return Ok((url, server));
-                }
-                Err(failure) if tries_left > 0 && failure.to_string().contains("in use") => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-
-    fn start_on(&self, port: u16) -> Result<Guarded> {
-        // Until the server's guardian has taken over, the folder is ours to remove.
-        let mut server = self
-            .initialise()
-            .and_then(|()| self.launch(port))
-            .inspect_err(|_| self.remove())?;
-        let status = self.folder.join("data").join("postmaster.pid");
-        server
-            .wait_until(Duration::from_secs(60), || says_ready(&status))
-            .map_err(|failure| {
-                Failure::new(format!("{failure}\n{}", process::tail(&self.log, 30)))
-            })?;
-        Ok(server)
-    }
-
-    fn initialise(&self) -> Result<()> {
-        std::fs::create_dir(&self.folder)
-            .attempting(|| format!("creating {}", self.folder.display()))?;
-        if let Some(owner) = self.owner {
-            chown(&self.folder, Some(owner.user), Some(owner.group))
-                .attempting(|| format!("giving {} away", self.folder.display()))?;
-        }
-        let output = self
-            .as_owner(&self.binaries.initdb)
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
-            .args(["--locale=C", "--no-sync", "-D", "data"])
-            .stdin(Stdio::null())
-            .output()
-            .attempting(|| format!("starting {}", self.binaries.initdb.display()))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(Failure::new(format!(
-            "initdb ended with {}:\n{}{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        )))
-    }
-
-    fn launch(&self, port: u16) -> Result<Guarded> {
-        let ending = Ending {
-            // Its word for: end the sessions, write what must be written, and leave.
-            signal: "INT",
-            patience: Duration::from_secs(20),
-            folder: Some(self.folder.clone()),
-        };
-        let mut command = self.as_owner(&self.binaries.postgres);
-        command.args(["-D", "data", "-p", &port.to_string()]);
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=300",
-            // Nothing in it outlives the tests, and a crash of ours is not a crash of its machine.
-            "fsync=off",
-            "full_page_writes=off",
-        ] {
-            command.args(["-c", setting]);
-        }
-        Guarded::start("PostgreSQL", &mut command, &self.log, &ending)
-    }
-
-    fn as_owner(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(&self.folder);
-        for (name, _) in std::env::vars_os() {
-            // PGDATA, PGPORT and their like belong to somebody else's server.
-            if name.to_str().is_some_and(|name| name.starts_with("PG")) {
-                command.env_remove(name);
-            }
-        }
-        command.env("HOME", &self.folder).env("LC_ALL", "C");
-        if let Some(owner) = self.owner {
-            command.uid(owner.user).gid(owner.group);
-        }
-        command
-    }
-
-    fn remove(&self) {
-        if self.folder.exists()
-            && let Err(error) = std::fs::remove_dir_all(&self.folder)
-        {
-            eprintln!("warning: removing {}: {error}", self.folder.display());
-        }
-    }
-}
-
-/// The eighth line of the file is the server's own word about itself.
-fn says_ready(status_file: &Path) -> bool {
-    std::fs::read_to_string(status_file).is_ok_and(|text| {
-        text.lines()
-            .nth(7)
-            .is_some_and(|word| word.trim() == "ready")
-    })
-}
-
-impl Owner {
-    fn find() -> Result<Self> {
-        let users =
-            std::fs::read_to_string("/etc/passwd").attempting(|| "reading /etc/passwd".into())?;
-        Self::choose(&users).ok_or_else(|| {
-            Failure::new(format!(
-                "PostgreSQL refuses to run as root, and there is neither a user `postgres` nor \
-                 `nobody`; start a server by hand and name it with {URL_VARIABLE}"
-            ))
-        })
-    }
-
-    fn choose(users: &str) -> Option<Self> {
-        let find = |wanted: &str| {
-            users.lines().find_map(|line| {
-                let mut fields = line.split(':');
-                (fields.next()? == wanted).then_some(())?;
-                let user = fields.nth(1)?.parse().ok()?;
-                let group = fields.next()?.parse().ok()?;
-                Some(Self { user, group })
-            })
-        };
-        find("postgres").or_else(|| find("nobody"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,34 +102,11 @@ mod tests {
     #[test]
     fn only_the_database_of_a_url_is_replaced() {
         for (url, expected) in [
-            (
-                "postgres://u@127.0.0.1:5433/postgres",
-                "postgres://u@127.0.0.1:5433/x",
-            ),
+            ("postgres://u@127.0.0.1:5433/postgres", "postgres://u@127.0.0.1:5433/x"),
             ("postgres://u:p%2F@h", "postgres://u:p%2F@h/x"),
-            (
-                "postgresql://u@h/a?sslmode=disable",
-                "postgresql://u@h/x?sslmode=disable",
-            ),
+            ("postgresql://u@h/a?sslmode=disable", "postgresql://u@h/x?sslmode=disable"),
         ] {
             assert_eq!(with_database(url, "x"), expected);
         }
-    }
-
-    #[test]
-    fn the_user_postgres_goes_before_nobody() {
-        let users = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65533::/:/bin/false\n";
-        let nobody = Owner {
-            user: 65534,
-            group: 65533,
-        };
-        assert_eq!(Owner::choose(users), Some(nobody));
-        let users = format!("{users}postgres:x:101:104:,,,:/var/lib/postgresql:/bin/bash\n");
-        let postgres = Owner {
-            user: 101,
-            group: 104,
-        };
-        assert_eq!(Owner::choose(&users), Some(postgres));
-        assert_eq!(Owner::choose("root:x:0:0::/root:/bin/sh"), None);
     }
 }

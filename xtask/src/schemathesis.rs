@@ -26,18 +26,15 @@ pub fn on_sqlite(workspace: &Workspace, effort: Effort) -> Result<()> {
 
 /// On PostgreSQL, in a database of its own.
 pub fn on_postgres(workspace: &Workspace, postgres: &Postgres, effort: Effort) -> Result<()> {
-    let database = "disburse_schemathesis";
-    let url = postgres.fresh_database(database)?;
-    probe(workspace, "schemathesis-postgres", Some(&url), effort)?;
-    postgres.drop_database(database)
+    // The server may be somebody's own, and another run may be using it.
+    let database = format!("disburse_schemathesis_{}", std::process::id());
+    let url = postgres.create_database(&database)?;
+    let outcome = probe(workspace, "schemathesis-postgres", Some(&url), effort);
+    outcome.and(postgres.drop_database(&database))
 }
 
-fn probe(
-    workspace: &Workspace,
-    name: &str,
-    database_url: Option<&str>,
-    effort: Effort,
-) -> Result<()> {
+fn probe(workspace: &Workspace, name: &str, database_url: Option<&str>, effort: Effort) -> Result<()> {
+    let _turn = workspace.wait_for_turn()?;
     let settings = workspace.root().join("tests").join("schemathesis");
     let requirements = settings.join("requirements.txt");
     let programs = python::environment(workspace, "schemathesis", &requirements)?;
@@ -73,8 +70,7 @@ fn probe(
 
 /// A run that tested nothing also ends without failures.
 fn refuse_an_empty_run(report: &Path) -> Result<()> {
-    let text =
-        std::fs::read_to_string(report).attempting(|| format!("reading {}", report.display()))?;
+    let text = std::fs::read_to_string(report).attempting(|| format!("reading {}", report.display()))?;
     for counter in ["tested", "generated"] {
         match number_in(&text, counter) {
             Some(0) | None => {
@@ -92,9 +88,7 @@ fn refuse_an_empty_run(report: &Path) -> Result<()> {
 /// The number behind the first `"key":` of a JSON text. The report's counters are unique names.
 fn number_in(json: &str, key: &str) -> Option<u64> {
     let rest = json.split_once(&format!("\"{key}\":"))?.1.trim_start();
-    let digits = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest[..digits].parse().ok()
 }
 

@@ -1,8 +1,9 @@
 //! The service under test: the debug binary on a free port, with data of its own.
 
 use crate::failure::{Attempt, Failure, Result};
+use crate::guarded::{Ending, Guarded};
 use crate::http;
-use crate::process::{self, Ending, Guarded};
+use crate::process;
 use crate::workspace::Workspace;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,25 +29,16 @@ impl Server {
         let data = workspace.empty_workshop(&format!("data/{name}"))?;
         let log = workspace.workshop("logs")?.join(format!("{name}.log"));
         let address = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
-        let ending = Ending {
-            signal: "TERM",
-            patience: Duration::from_secs(30),
-            folder: Some(data.clone()),
-        };
+        let ending = Ending { signal: "TERM", patience: Duration::from_secs(30), folder: Some(data.clone()) };
         let mut command = disburse(&service, &data, database_url);
-        command
-            .args(["serve", "--listen", &address.to_string(), "--data-dir"])
-            .arg(&data);
+        command.args(["serve", "--listen", &address.to_string(), "--data-dir"]).arg(&data);
         let mut server = Self {
             process: Guarded::start("disburse", &mut command, &log, &ending)?,
             address,
             token: String::new(),
             log,
         };
-        let ready = || {
-            http::send(address, "GET", "/readyz", None, None)
-                .is_ok_and(|answer| answer.status == 200)
-        };
+        let ready = || http::send(address, "GET", "/readyz", None, None).is_ok_and(|answer| answer.status == 200);
         server
             .process
             .wait_until(Duration::from_secs(60), ready)
@@ -95,11 +87,14 @@ impl Server {
     /// Ends a trial: the outcome counts only if the server is still there, stops when asked, and
     /// never panicked. A failure carries the end of the server's log.
     pub fn conclude(self, outcome: Result<()>) -> Result<()> {
-        let Self {
-            mut process, log, ..
-        } = self;
+        let Self { mut process, log, .. } = self;
+        // A server that died explains the failure that came of it.
+        let alive = process.check_alive();
+        let outcome = match (outcome, alive) {
+            (Err(failure), Err(death)) => Err(Failure::new(format!("{failure}; {death}"))),
+            (outcome, alive) => outcome.and(alive),
+        };
         outcome
-            .and_then(|()| process.check_alive())
             .and_then(|()| process.stop())
             .and_then(|()| refuse_panics(&log))
             .map_err(|failure| with_log(&failure, &log))
@@ -117,10 +112,7 @@ fn with_log(failure: &Failure, log: &Path) -> Failure {
 /// The handler that turns a panic into an answer hides it from the client, not from the log.
 fn refuse_panics(log: &Path) -> Result<()> {
     let text = std::fs::read(log).attempting(|| format!("reading {}", log.display()))?;
-    match String::from_utf8_lossy(&text)
-        .lines()
-        .find(|line| line.contains("panicked"))
-    {
+    match String::from_utf8_lossy(&text).lines().find(|line| line.contains("panicked")) {
         Some(line) => Err(Failure::new(format!("the server panicked: {line}"))),
         None => Ok(()),
     }
@@ -131,9 +123,7 @@ fn read_token(service: &Path, data: &Path, database_url: Option<&str>) -> Result
     let printed = process::capture(command.args(["token", "--role", "admin"]))?;
     let token = printed.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
-        return Err(Failure::new(
-            "`disburse token` did not print a token alone on standard output",
-        ));
+        return Err(Failure::new("`disburse token` did not print a token alone on standard output"));
     }
     Ok(token.to_owned())
 }
@@ -143,17 +133,11 @@ fn read_token(service: &Path, data: &Path, database_url: Option<&str>) -> Result
 pub fn disburse(service: &Path, data: &Path, database_url: Option<&str>) -> Command {
     let mut command = Command::new(service);
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("DISBURSE_"))
-        {
+        if name.to_str().is_some_and(|name| name.starts_with("DISBURSE_")) {
             command.env_remove(name);
         }
     }
-    command
-        .current_dir(data)
-        .env("DISBURSE_DATA_DIR", data)
-        .env("DISBURSE_JWT_SECRET", JWT_SECRET);
+    command.current_dir(data).env("DISBURSE_DATA_DIR", data).env("DISBURSE_JWT_SECRET", JWT_SECRET);
     if let Some(url) = database_url {
         command.env("DISBURSE_DATABASE_URL", url);
     }

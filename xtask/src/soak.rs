@@ -7,10 +7,7 @@ use crate::test::Trial;
 use crate::workspace::Workspace;
 use std::time::Duration;
 
-const LONG: Effort = Effort {
-    examples_max: 1_000,
-    limit: Duration::from_secs(4 * 60 * 60),
-};
+const LONG: Effort = Effort { examples_max: 1_000, limit: Duration::from_secs(4 * 60 * 60) };
 
 /// Schemathesis with many examples on both databases, then the crash soak.
 pub fn run(workspace: &Workspace) -> Result<()> {
@@ -25,8 +22,5 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     schemathesis::on_sqlite(workspace, LONG)?;
     schemathesis::on_postgres(workspace, trial.postgres()?, LONG)?;
     // `--workspace` with a named target builds nothing else, and nothing anew.
-    trial.cargo_test(
-        &["--test", "all", "--", "--include-ignored", "soak"],
-        &[("DISBURSE_SOAK", "1")],
-    )
+    trial.cargo_test(&["--test", "all", "--", "--include-ignored", "soak"], &[("DISBURSE_SOAK", "1")])
 }

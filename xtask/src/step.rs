@@ -80,9 +80,7 @@ impl Step {
         Self::ALL
             .into_iter()
             .filter(|step| {
-                only.is_empty()
-                    || only.contains(step)
-                    || only.iter().any(|named| named.needs().contains(step))
+                only.is_empty() || only.contains(step) || only.iter().any(|named| named.needs().contains(step))
             })
             .collect()
     }
@@ -102,10 +100,7 @@ mod tests {
         check(&[Step::Format], "fmt");
         check(&[Step::Client], "build client");
         check(&[Step::Client, Step::Test], "build postgres test client");
-        check(
-            &[],
-            "fmt clippy build postgres test schemathesis schemathesis-postgres client",
-        );
+        check(&[], "fmt clippy build postgres test schemathesis schemathesis-postgres client");
     }
 
     #[test]

@@ -19,8 +19,7 @@ impl Tally {
         };
         for part in counts.split([';', '.']) {
             let mut words = part.split_whitespace();
-            let (Some(Ok(count)), Some(word)) = (words.next().map(str::parse::<u64>), words.next())
-            else {
+            let (Some(Ok(count)), Some(word)) = (words.next().map(str::parse::<u64>), words.next()) else {
                 continue;
             };
             match word {
@@ -47,11 +46,7 @@ mod tests {
         ] {
             tally.read(line);
         }
-        let expected = Tally {
-            passed: 7,
-            failed: 2,
-            ignored: 1,
-        };
+        let expected = Tally { passed: 7, failed: 2, ignored: 1 };
         assert_eq!(tally, expected);
     }
 }

@@ -20,11 +20,7 @@ pub fn run(workspace: &Workspace, steps: &[Step]) -> Result<()> {
         let started = Instant::now();
         outcome = trial.carry_out(*step);
         seconds.push(started.elapsed().as_secs_f64());
-        println!(
-            "{} took {:.1} s",
-            step.name(),
-            started.elapsed().as_secs_f64()
-        );
+        println!("{} took {:.1} s", step.name(), started.elapsed().as_secs_f64());
         if let Err(failure) = outcome {
             outcome = Err(Failure::new(format!("{} failed: {failure}", step.name())));
             break;
@@ -53,11 +49,7 @@ pub struct Trial<'a> {
 impl<'a> Trial<'a> {
     /// Nothing has run yet.
     pub fn new(workspace: &'a Workspace) -> Self {
-        Self {
-            workspace,
-            postgres: None,
-            tally: Tally::default(),
-        }
+        Self { workspace, postgres: None, tally: Tally::default() }
     }
 
     /// Runs one step.
@@ -67,25 +59,19 @@ impl<'a> Trial<'a> {
             Step::Clippy => self.clippy(),
             Step::Build => self.build(),
             Step::Postgres => {
-                self.postgres = Some(Postgres::provide(self.workspace)?);
+                self.postgres = Some(Postgres::provide()?);
                 Ok(())
             }
             Step::Test => self.cargo_test(&["--no-fail-fast"], &[]),
             Step::Schemathesis => schemathesis::on_sqlite(
                 self.workspace,
-                Effort {
-                    examples_max: 40,
-                    limit: Duration::from_secs(15 * 60),
-                },
+                Effort { examples_max: 40, limit: Duration::from_secs(15 * 60) },
             ),
             // Shorter: what the handlers do was asked on SQLite, here it is the SQL that differs.
             Step::SchemathesisPostgres => schemathesis::on_postgres(
                 self.workspace,
                 self.postgres()?,
-                Effort {
-                    examples_max: 10,
-                    limit: Duration::from_secs(10 * 60),
-                },
+                Effort { examples_max: 10, limit: Duration::from_secs(10 * 60) },
             ),
             Step::Client => client::run(self.workspace),
         }
@@ -98,9 +84,7 @@ impl<'a> Trial<'a> {
 
     /// The server of the PostgreSQL step.
     pub fn postgres(&self) -> Result<&Postgres> {
-        self.postgres
-            .as_ref()
-            .ok_or_else(|| Failure::new("the PostgreSQL step has not run"))
+        self.postgres.as_ref().ok_or_else(|| Failure::new("the PostgreSQL step has not run"))
     }
 
     fn format(&self) -> Result<()> {
@@ -110,31 +94,20 @@ impl<'a> Trial<'a> {
 
     fn clippy(&self) -> Result<()> {
         self.require_component("clippy", "clippy")?;
-        process::run(&mut self.workspace.cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        process::run(&mut self.workspace.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     }
 
     fn require_component(&self, subcommand: &str, component: &str) -> Result<()> {
         if process::succeeds(&mut self.workspace.cargo(&[subcommand, "--version"])) {
             return Ok(());
         }
-        Err(Failure::new(format!(
-            "`cargo {subcommand}` is missing; add it with `rustup component add {component}`"
-        )))
+        Err(Failure::new(format!("`cargo {subcommand}` is missing; add it with `rustup component add {component}`")))
     }
 
     /// `--workspace --all-targets` turns on the features that `cargo test` will ask for, so that
     /// the tests link against what is built here.
     fn build(&self) -> Result<()> {
-        let mut command = self
-            .workspace
-            .cargo(&["build", "--workspace", "--all-targets"]);
+        let mut command = self.workspace.cargo(&["build", "--workspace", "--all-targets"]);
         process::run(&mut command)?;
         self.workspace.service().map(drop)
     }
@@ -149,10 +122,7 @@ impl<'a> Trial<'a> {
             .envs(variables.iter().copied());
         let mut tally = Tally::default();
         let outcome = process::run_watched(&mut command, |line| tally.read(line));
-        println!(
-            "{} passed, {} failed, {} left for `cargo xtask soak`",
-            tally.passed, tally.failed, tally.ignored
-        );
+        println!("{} passed, {} failed, {} left for `cargo xtask soak`", tally.passed, tally.failed, tally.ignored);
         let ran = tally.passed + tally.failed;
         self.tally = tally;
         outcome?;

@@ -1,6 +1,7 @@
 //! Where things are, and how cargo is called.
 
 use crate::failure::{Attempt, Failure, Result};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,22 +18,14 @@ impl Workspace {
         // What cargo says now goes before what it said when this was compiled: a checkout can move.
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = package
-            .parent()
-            .ok_or_else(|| Failure::new("the xtask package has no folder above it"))?
-            .to_path_buf();
+        let root =
+            package.parent().ok_or_else(|| Failure::new("the xtask package has no folder above it"))?.to_path_buf();
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
-            Some(folder) => {
-                std::path::absolute(&folder).attempting(|| "CARGO_TARGET_DIR".into())?
-            }
+            Some(folder) => std::path::absolute(&folder).attempting(|| "CARGO_TARGET_DIR".into())?,
             None => root.join("target"),
         };
         let cargo = std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from);
-        Ok(Self {
-            root,
-            target,
-            cargo,
-        })
+        Ok(Self { root, target, cargo })
     }
 
     /// The root of the checkout.
@@ -46,10 +39,7 @@ impl Workspace {
         if path.is_file() {
             Ok(path)
         } else {
-            Err(Failure::new(format!(
-                "{} is not there: has the build step run?",
-                path.display()
-            )))
+            Err(Failure::new(format!("{} is not there: has the build step run?", path.display())))
         }
     }
 
@@ -64,10 +54,21 @@ impl Workspace {
     pub fn empty_workshop(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join("xtask").join(name);
         if folder.exists() {
-            std::fs::remove_dir_all(&folder)
-                .attempting(|| format!("emptying {}", folder.display()))?;
+            std::fs::remove_dir_all(&folder).attempting(|| format!("emptying {}", folder.display()))?;
         }
         self.workshop(name)
+    }
+
+    /// Two runs in one checkout would share folders and environments, so the second waits for the
+    /// first. The turn ends with the answer, or with this process.
+    pub fn wait_for_turn(&self) -> Result<File> {
+        let path = self.workshop("logs")?.with_file_name("lock");
+        let file = File::create(&path).attempting(|| format!("creating {}", path.display()))?;
+        if file.try_lock().is_err() {
+            println!("another xtask is at work: waiting for {}", path.display());
+            file.lock().attempting(|| format!("locking {}", path.display()))?;
+        }
+        Ok(file)
     }
 
     /// `cargo ARGUMENTS` at the root, in the environment that a plain call would have.
@@ -89,9 +90,7 @@ impl Workspace {
 }
 
 fn describes_a_package(variable: &str) -> bool {
-    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
-        .iter()
-        .any(|prefix| variable.starts_with(prefix))
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| variable.starts_with(prefix))
         || ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&variable)
 }
 

@@ -1,1 +1,7 @@
-//! placeholder
+//! What the ports are made of: persistence, rails, events.
+
+pub mod events;
+pub mod ids;
+pub mod memory;
+pub mod rails;
+pub mod sql;

@@ -1,1 +1,19 @@
-fn main(){}
+//! `disburse`: revenue split and payouts, in one binary.
+//!
+//! [`commands`] is the list of what one can do; [`compose`] is the only module that names adapters; [`http`] is the
+//! API, [`worker`] does the jobs.
+
+mod commands;
+mod compose;
+mod config;
+mod http;
+mod logging;
+mod signing_key;
+mod worker;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::run(commands::Cli::parse())
+}

@@ -3,7 +3,7 @@
 //! Nothing comes from outside: the scripts are those that the framework carries, served from here. They are
 //! separate files, not inlined, so that the policy of the page can forbid every inline script.
 
-use super::{openapi::Document, routes};
+use super::{openapi::Document, payload::JSON, routes};
 use poem::{
     Endpoint, Response, Route,
     endpoint::make_sync,
@@ -50,27 +50,24 @@ static ASSETS: LazyLock<[String; 2]> = LazyLock::new(|| {
 });
 
 /// Adds the specification, in both forms, and its page to the routes.
-pub fn mount(route: Route, document: &Document) -> Result<Route, Box<dyn std::error::Error + Send + Sync>> {
-    let (json, yaml) = (document.json()?, document.yaml()?);
+pub fn mount(route: Route, document: &Document) -> Route {
+    let (json, yaml) = (document.json().to_owned(), document.yaml().to_owned());
+    let json = make_sync(move |_| Response::builder().content_type(JSON).body(json.clone()));
+    let yaml = make_sync(move |_| Response::builder().content_type("application/yaml").body(yaml.clone()));
     let page = make_sync(|_| {
-        Response::builder()
-            .content_type("text/html; charset=utf-8")
-            .header(CONTENT_SECURITY_POLICY, POLICY)
-            .body(PAGE)
+        Response::builder().content_type("text/html; charset=utf-8").header(CONTENT_SECURITY_POLICY, POLICY).body(PAGE)
     });
     let [script, style] = &*ASSETS;
-    Ok(route
-        .at("/openapi.json", routes::get(make_sync(move |_| Response::builder().content_type("application/json").body(json.clone()))))
-        .at("/openapi.yaml", routes::get(make_sync(move |_| Response::builder().content_type("application/yaml").body(yaml.clone()))))
+    route
+        .at("/openapi.json", routes::get(json))
+        .at("/openapi.yaml", routes::get(yaml))
         .at("/docs", routes::get(page))
         .at("/docs/start.js", routes::get(asset("text/javascript; charset=utf-8", START)))
         .at("/docs/swagger-ui.js", routes::get(asset("text/javascript; charset=utf-8", script)))
-        .at("/docs/swagger-ui.css", routes::get(asset("text/css; charset=utf-8", style))))
+        .at("/docs/swagger-ui.css", routes::get(asset("text/css; charset=utf-8", style)))
 }
 
 /// A file that changes with the binary and never else.
 fn asset(media_type: &'static str, text: &'static str) -> impl Endpoint<Output = Response> {
-    make_sync(move |_| {
-        Response::builder().content_type(media_type).header(CACHE_CONTROL, "max-age=3600").body(text)
-    })
+    make_sync(move |_| Response::builder().content_type(media_type).header(CACHE_CONTROL, "max-age=3600").body(text))
 }

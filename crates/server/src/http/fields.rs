@@ -10,14 +10,16 @@ use super::{
 use app::failure::Detail;
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-/// Reads a whole document, which has to be an object. The faults come sorted by their pointer.
+/// Reads a whole document, which has to be an object. The faults, among them those that were known
+/// before, come sorted by their pointer.
 ///
 /// An empty list of faults means that the reader gave up without a reason, which is a fault of ours.
 pub fn read<T>(
     document: &Node<'_>,
+    known: Vec<Detail>,
     reader: impl FnOnce(&mut Fields<'_>) -> Option<T>,
 ) -> Result<T, Vec<Detail>> {
-    let mut report = Report::default();
+    let mut report = Report { at: String::new(), faults: known };
     let value = Field { node: document, report: &mut report }.object(reader);
     report.faults.sort_by(|a, b| (&a.field, a.code).cmp(&(&b.field, b.code)));
     match value {
@@ -27,7 +29,6 @@ pub fn read<T>(
 }
 
 /// The faults so far, and where the reading stands.
-#[derive(Default)]
 struct Report {
     /// JSON pointer (RFC 6901) to what is being read.
     at: String,
@@ -83,6 +84,11 @@ pub struct Field<'v> {
 }
 
 impl Field<'_> {
+    /// Where it lies: a JSON pointer.
+    pub fn pointer(&self) -> &str {
+        &self.report.at
+    }
+
     /// Notes a fault here.
     pub fn refuse<V>(self, fault: Fault) -> Option<V> {
         self.report.note(fault);
@@ -143,9 +149,7 @@ impl Field<'_> {
                 let (least, most) = (bounds.start(), bounds.end());
                 Err(Fault::out_of_range(format!("This must be {least} to {most}.")))
             }
-            Number::Fraction => {
-                Err(Fault::wrong_type("a whole number", "a number with a fraction or an exponent"))
-            }
+            Number::Fraction => Err(Fault::wrong_type("a whole number", "a number with a fraction or an exponent")),
         })
     }
 
@@ -179,9 +183,7 @@ impl Field<'_> {
         let read: Vec<_> = elements
             .iter()
             .enumerate()
-            .map(|(at, node)| {
-                self.report.within(&at.to_string(), |report| each(Field { node, report }))
-            })
+            .map(|(at, node)| self.report.within(&at.to_string(), |report| each(Field { node, report })))
             .collect();
         read.into_iter().collect()
     }
@@ -189,10 +191,36 @@ impl Field<'_> {
     /// An object. When the reader is done, the names it did not ask for are faults.
     pub fn object<V>(self, reader: impl FnOnce(&mut Fields<'_>) -> Option<V>) -> Option<V> {
         let Node::Object(members) = self.node else { return self.wrong_type("an object") };
-        let mut fields = Fields { members, known: Vec::new(), report: self.report };
+        let mut fields = Fields { members, known: Vec::new(), rest_accepted: false, report: self.report };
         let value = reader(&mut fields);
         fields.finish();
         value
+    }
+
+    /// An object of strings under names that nobody knows here, at most so many and so long.
+    pub fn texts(self, count_max: usize, length_max: usize) -> Option<BTreeMap<String, String>> {
+        let Node::Object(members) = self.node else { return self.wrong_type("an object") };
+        if members.len() > count_max {
+            return self.refuse(Fault::out_of_range(format!("This must have at most {count_max} fields.")));
+        }
+        let mut texts = BTreeMap::new();
+        let mut whole = true;
+        for (name, node) in members {
+            let text = self.report.within(name, |report| {
+                if texts.contains_key(name.as_ref()) {
+                    return Field { node, report }.refuse(Fault::new("duplicate_key", "This was sent more than once."));
+                }
+                if name.contains('\0') {
+                    return Field { node, report }.refuse(Fault::invalid_format("A name must not contain U+0000."));
+                }
+                Field { node, report }.text(0..=length_max)
+            });
+            match text {
+                Some(text) => drop(texts.insert(name.to_string(), text)),
+                None => whole = false,
+            }
+        }
+        whole.then_some(texts)
     }
 
     fn wrong_type<V>(self, wanted: &str) -> Option<V> {
@@ -212,16 +240,13 @@ impl Field<'_> {
 pub struct Fields<'v> {
     members: &'v [Member<'v>],
     known: Vec<&'static str>,
+    rest_accepted: bool,
     report: &'v mut Report,
 }
 
 impl Fields<'_> {
     /// A field that has to be there.
-    pub fn required<V>(
-        &mut self,
-        name: &'static str,
-        reader: impl FnOnce(Field<'_>) -> Option<V>,
-    ) -> Option<V> {
+    pub fn required<V>(&mut self, name: &'static str, reader: impl FnOnce(Field<'_>) -> Option<V>) -> Option<V> {
         let value = self.optional(name, reader)?;
         if value.is_none() {
             self.refuse_at(name, Fault::required());
@@ -239,9 +264,7 @@ impl Fields<'_> {
         let mut found = self.members.iter().filter(|(key, _)| key == name).map(|(_, node)| node);
         match (found.next(), found.next()) {
             (None, _) => Some(None),
-            (Some(node), None) => {
-                self.report.within(name, |report| reader(Field { node, report })).map(Some)
-            }
+            (Some(node), None) => self.report.within(name, |report| reader(Field { node, report })).map(Some),
             // Which of the two was meant is not ours to guess; `finish` notes the fault.
             (Some(_), Some(_)) => None,
         }
@@ -250,6 +273,16 @@ impl Fields<'_> {
     /// Whether a field was sent, whatever its value.
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|(key, _)| key == name)
+    }
+
+    /// Where the object lies: a JSON pointer.
+    pub fn pointer(&self) -> &str {
+        &self.report.at
+    }
+
+    /// Takes every other name as known: the object is refused as a whole, so what it holds does not matter.
+    pub fn accept_rest(&mut self) {
+        self.rest_accepted = true;
     }
 
     /// Names that are not unknown although this reader does not ask for them: the fields of every kind
@@ -274,7 +307,7 @@ impl Fields<'_> {
             *count.entry(key).or_default() += 1;
         }
         for (name, times) in count {
-            let fault = if !self.known.contains(&name) {
+            let fault = if !self.rest_accepted && !self.known.contains(&name) {
                 Fault::new("unknown_field", format!("There is no such field here; there is {}.", self.known.join(", ")))
             } else if times > 1 {
                 Fault::new("duplicate_key", format!("This was sent {times} times."))

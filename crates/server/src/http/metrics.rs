@@ -37,10 +37,8 @@ pub struct Metrics {
 impl Metrics {
     /// New counters, shown by this registry.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            requests: Family::default(),
-            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-        };
+        let metrics =
+            Self { requests: Family::default(), seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)) };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
         registry.register("http_request_duration_seconds", "Time to answer", metrics.seconds.clone());
         metrics
@@ -50,9 +48,7 @@ impl Metrics {
     pub fn observe(&self, method: &Method, route: Option<&Arc<str>>, status: StatusCode, took: Duration) {
         let method = known(method);
         let route = route.map_or_else(|| UNMATCHED.into(), Arc::clone);
-        self.seconds
-            .get_or_create(&Operation { method, route: Arc::clone(&route) })
-            .observe(took.as_secs_f64());
+        self.seconds.get_or_create(&Operation { method, route: Arc::clone(&route) }).observe(took.as_secs_f64());
         self.requests.get_or_create(&Request { method, route, status: status.as_u16() }).inc();
     }
 }

@@ -12,15 +12,9 @@
 //! statuses: it is the only module that knows which status an error has. [`openapi`] and [`docs`]
 //! publish all of it.
 //!
-//! The composition root puts the pieces together:
-//!
-//! ```text
-//! let document = Document::of::<Api>(&About { .. });
-//! let route = docs::mount(routes::mount(Route::new(), api), &document);
-//! let endpoint = shell::wrap(route.data(token_key), metrics);
-//! ```
-#![allow(dead_code)]
+//! The endpoints themselves are in [`api`], one file a resource.
 
+mod api;
 pub mod auth;
 pub mod context;
 pub mod docs;
@@ -39,6 +33,8 @@ pub mod routes;
 pub mod scalars;
 pub mod shell;
 pub mod token;
+
+pub use api::{document, endpoint};
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use poem_openapi::{
     OpenApi, OpenApiService,
     registry::{MetaApi, Registry},
 };
+use serde::ser::Error as _;
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, marker::PhantomData};
 
@@ -21,9 +22,12 @@ pub struct About {
     pub description: &'static str,
 }
 
-/// The finished specification. The same API gives the same bytes, always.
+/// The finished specification, in both forms. The same API gives the same bytes, always.
 #[derive(Clone, Debug)]
-pub struct Document(Value);
+pub struct Document {
+    json: String,
+    yaml: String,
+}
 
 impl Document {
     /// The specification of an API.
@@ -33,17 +37,19 @@ impl Document {
             .server("/");
         let mut document = serde_json::from_str(&service.spec())?;
         correct(&mut document);
-        Ok(Self(document))
+        let json = serde_json::to_string_pretty(&document)?;
+        let yaml = serde_yaml::to_string(&document).map_err(serde_json::Error::custom)?;
+        Ok(Self { json, yaml })
     }
 
     /// As JSON, indented.
-    pub fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(&self.0)
+    pub fn json(&self) -> &str {
+        &self.json
     }
 
     /// As YAML.
-    pub fn yaml(&self) -> serde_yaml::Result<String> {
-        serde_yaml::to_string(&self.0)
+    pub fn yaml(&self) -> &str {
+        &self.yaml
     }
 }
 
@@ -65,39 +71,55 @@ impl<T: OpenApi> OpenApi for Described<T> {
 fn correct(document: &mut Value) {
     // The framework writes 3.0.0, whose schema has known faults; 3.0.3 is the same language.
     document["openapi"] = json!("3.0.3");
-    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        flatten_variants(schemas);
+    let halves = document["components"]["schemas"].as_object_mut().map(flatten_variants).unwrap_or_default();
+    let text = document.to_string();
+    for half in halves.iter().filter(|half| !text.contains(&format!("\"#/components/schemas/{half}\""))) {
+        document["components"]["schemas"].as_object_mut().map(|schemas| schemas.remove(half));
     }
     correct_below(document);
 }
 
 /// A variant of a tagged union is written as "the tag, and all of the object". Once objects are closed, each
-/// half would refuse the other's fields, so the two become one object.
-fn flatten_variants(schemas: &mut Map<String, Value>) {
+/// half would refuse the other's fields, so the two become one object. Answers the names of the halves.
+fn flatten_variants(schemas: &mut Map<String, Value>) -> Vec<String> {
     let originals = schemas.clone();
+    let mut halves = Vec::new();
     for schema in schemas.values_mut() {
         let Some(parts) = schema["allOf"].as_array() else { continue };
         let resolved: Vec<_> = parts.iter().filter_map(|part| resolve(part, &originals)).collect();
         if resolved.len() != parts.len() || !resolved.iter().all(|part| part["properties"].is_object()) {
             continue;
         }
-        let mut whole = json!({"type": "object", "required": [], "properties": {}});
-        for part in resolved {
-            let required = part["required"].as_array().cloned().unwrap_or_default();
-            whole["required"].as_array_mut().into_iter().for_each(|all| all.extend(required.clone()));
-            let properties = part["properties"].as_object().cloned().unwrap_or_default();
-            whole["properties"].as_object_mut().into_iter().for_each(|all| all.extend(properties.clone()));
-            if let Some(about) = part.get("description") {
-                whole["description"] = about.clone();
-            }
-        }
-        *schema = whole;
+        halves.extend(parts.iter().filter_map(referenced).map(str::to_owned));
+        *schema = one_object(&resolved);
     }
+    halves
+}
+
+fn one_object(parts: &[&Value]) -> Value {
+    let mut required = Vec::new();
+    let mut properties = Map::new();
+    let mut whole = json!({"type": "object"});
+    for part in parts {
+        required.extend(part["required"].as_array().into_iter().flatten().cloned());
+        properties.extend(part["properties"].as_object().cloned().unwrap_or_default());
+        if let Some(about) = part.get("description") {
+            whole["description"] = about.clone();
+        }
+    }
+    whole["required"] = required.into();
+    whole["properties"] = properties.into();
+    whole
+}
+
+/// The name of the schema that this one refers to.
+fn referenced(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.rsplit('/').next()
 }
 
 fn resolve<'a>(part: &'a Value, schemas: &'a Map<String, Value>) -> Option<&'a Value> {
-    match part["$ref"].as_str() {
-        Some(reference) => schemas.get(reference.rsplit('/').next()?),
+    match referenced(part) {
+        Some(name) => schemas.get(name),
         None => Some(part),
     }
 }
@@ -110,6 +132,7 @@ fn correct_below(value: &mut Value) {
             if closed {
                 object.entry("additionalProperties").or_insert(json!(false));
             }
+            drop_repeated_parts(object);
             for (key, inner) in object {
                 match key.as_str() {
                     // Bounds are floats inside the framework: 100.0 is no bound of an integer.
@@ -121,6 +144,14 @@ fn correct_below(value: &mut Value) {
         Value::Array(elements) => elements.iter_mut().for_each(correct_below),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// A description beside a reference is written twice: beside `allOf`, where it belongs, and inside.
+fn drop_repeated_parts(object: &mut Map<String, Value>) {
+    let Some(Value::Array(mut parts)) = object.remove("allOf") else { return };
+    let repeated = |part: &Map<String, Value>| part.iter().all(|(key, inner)| object.get(key) == Some(inner));
+    parts.retain(|part| !part.as_object().is_some_and(repeated));
+    object.insert("allOf".to_owned(), parts.into());
 }
 
 /// The integer, where a float is one. A float of 2^63 or more was meant as the largest integer there is.

@@ -3,7 +3,12 @@
 //! Pages go by key, not by number, so that rows that arrive meanwhile shift nothing. `starting_after` is
 //! the id of the last row seen, typed by each endpoint.
 
-use super::{fault::Fault, params::QueryParam, scalars::{Sc, Scalar}};
+use super::{
+    fault::Fault,
+    params::QueryParam,
+    scalars::{Sc, Scalar},
+};
+use app::ports::queries::Paged;
 use poem_openapi::{
     Object,
     registry::MetaSchema,
@@ -28,9 +33,9 @@ impl Limit {
         param.0.map_or(Self::DEFAULT, |limit| limit.0)
     }
 
-    /// How many rows to load: one more than are shown tells whether there are more.
-    pub fn rows_to_load(self) -> u64 {
-        u64::from(self.0) + 1
+    /// The number.
+    pub fn get(self) -> u32 {
+        u32::from(self.0)
     }
 }
 
@@ -69,13 +74,9 @@ pub struct Page<T: ParseFromJSON + ToJSON> {
     pub has_more: bool,
 }
 
-impl<T: ParseFromJSON + ToJSON> Page<T> {
-    /// The page out of the rows that [`Limit::rows_to_load`] asked for.
-    pub fn cut(mut rows: Vec<T>, limit: Limit) -> Self {
-        let shown = usize::from(limit.0);
-        let has_more = rows.len() > shown;
-        rows.truncate(shown);
-        Self { data: rows, has_more }
+impl<T: ParseFromJSON + ToJSON> From<Paged<T>> for Page<T> {
+    fn from(paged: Paged<T>) -> Self {
+        Self { data: paged.data, has_more: paged.has_more }
     }
 }
 
@@ -93,15 +94,5 @@ mod tests {
         for text in ["", "-1", "+1", "1.0", "1e1", "x", " 1"] {
             assert_eq!(parse(text), Err("wrong_type"), "{text}");
         }
-    }
-
-    #[test]
-    fn one_row_more_than_shown_tells_that_there_are_more() {
-        let cut = |rows: usize| {
-            let page = Page::cut(vec![true; rows], Limit(2));
-            (page.data.len(), page.has_more)
-        };
-        assert_eq!(Limit(2).rows_to_load(), 3);
-        assert_eq!([cut(0), cut(2), cut(3)], [(0, false), (2, false), (2, true)]);
     }
 }

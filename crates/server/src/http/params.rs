@@ -92,6 +92,8 @@ fn pointer(name: &str) -> String {
 /// The value of a parameter, given its text if it was sent.
 fn read<T: Parameter>(text: Option<&str>, options: &ExtractParamOptions<T>) -> poem::Result<T> {
     let value = match text {
+        // As in bodies: PostgreSQL cannot store it.
+        Some(text) if text.contains('\0') => Err(Fault::invalid_format("This must not contain the character U+0000.")),
         Some(text) => T::parse(text),
         None => match options.default_value {
             Some(default) => Ok(default()),

@@ -64,16 +64,11 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
         let document = json::parse(&bytes)
             .map_err(|error| ApiError::new(Problem::MalformedJson, format!("The body is not JSON: {error}.")))?;
         // A stray query parameter is a fault of the request like a stray field, and is told with them.
-        let mut faults = params::strays(request);
-        match fields::read(&document, T::read) {
-            Ok(value) if faults.is_empty() => return Ok(Self(value)),
-            Ok(_) => {}
-            Err(in_body) if in_body.is_empty() => {
-                return Err(ApiError::internal("a body was refused without a fault").into());
-            }
-            Err(in_body) => faults.extend(in_body),
+        match fields::read(&document, params::strays(request), T::read) {
+            Ok(value) => Ok(Self(value)),
+            Err(faults) if faults.is_empty() => Err(ApiError::internal("a body was refused without a fault").into()),
+            Err(faults) => Err(ApiError::validation(faults).into()),
         }
-        Err(ApiError::validation(faults).into())
     }
 }
 
@@ -101,8 +96,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 async fn take(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let too_large =
-        || ApiError::new(Problem::PayloadTooLarge, format!("The body is larger than {limit} bytes."));
+    let too_large = || ApiError::new(Problem::PayloadTooLarge, format!("The body is larger than {limit} bytes."));
     // A length that is declared is refused before a byte is read; without one, reading stops at the limit.
     let declared = request.headers().typed_get::<ContentLength>();
     if declared.is_some_and(|length| length.0 > limit as u64) {

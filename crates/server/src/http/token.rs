@@ -91,10 +91,7 @@ impl TokenKey {
     }
 
     /// A key that goes by another clock, in seconds since 1970.
-    pub fn with_clock(
-        secret: &[u8],
-        now: impl Fn() -> u64 + Send + Sync + 'static,
-    ) -> Result<Self, WeakSecret> {
+    pub fn with_clock(secret: &[u8], now: impl Fn() -> u64 + Send + Sync + 'static) -> Result<Self, WeakSecret> {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(WeakSecret { bytes: secret.len() });
         }
@@ -111,12 +108,7 @@ impl TokenKey {
     }
 
     /// A token for a subject in a role, good for so long from now.
-    pub fn sign(
-        &self,
-        subject: &Requester,
-        role: &str,
-        lifetime: Duration,
-    ) -> jsonwebtoken::errors::Result<String> {
+    pub fn sign(&self, subject: &Requester, role: &str, lifetime: Duration) -> jsonwebtoken::errors::Result<String> {
         let exp = (self.0.now)().saturating_add(lifetime.as_secs()).min(EXPIRY_MAX);
         let claims = Claims { sub: subject.to_string(), role: role.to_owned(), exp, nbf: None };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.0.encoding)

@@ -31,7 +31,7 @@ fn sample(fields: &mut Fields<'_>) -> Option<Sample> {
 
 /// The faults as `pointer code`, one a line.
 fn check(text: &str, expected: &[&str]) {
-    let faults = read(&json::parse(text.as_bytes()).unwrap(), sample).unwrap_err();
+    let faults = read(&json::parse(text.as_bytes()).unwrap(), Vec::new(), sample).unwrap_err();
     let seen: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.code)).collect();
     assert_eq!(seen, expected, "{text}");
 }
@@ -39,7 +39,7 @@ fn check(text: &str, expected: &[&str]) {
 #[test]
 fn a_good_document_is_read() {
     let text = r#"{"amount": 9223372036854775807, "note": null, "shares": [{"ppm": 0}, {"ppm": 100}]}"#;
-    let read = read(&json::parse(text.as_bytes()).unwrap(), sample).unwrap();
+    let read = read(&json::parse(text.as_bytes()).unwrap(), Vec::new(), sample).unwrap();
     assert_eq!(read, Sample { amount: i64::MAX, memo: None, note: Some(None), shares: vec![0, 100] });
 }
 
@@ -69,7 +69,10 @@ fn a_document_that_is_no_object_is_one_fault() {
 
 #[test]
 fn equal_keys_are_one_fault_and_are_not_read() {
-    check(r#"{"amount": 1, "amount": "x", "shares": [{"ppm": 1, "ppm": 2}]}"#, &["/amount duplicate_key", "/shares/0/ppm duplicate_key"]);
+    check(
+        r#"{"amount": 1, "amount": "x", "shares": [{"ppm": 1, "ppm": 2}]}"#,
+        &["/amount duplicate_key", "/shares/0/ppm duplicate_key"],
+    );
     check(r#"{"amount": 1, "shares": [{"ppm": 1}], "x": 1, "x": 2}"#, &["/x unknown_field"]);
     check(r#"{"amount": 1, "\u0061mount": 2, "shares": [{"ppm": 1}]}"#, &["/amount duplicate_key"]);
 }
@@ -103,7 +106,7 @@ fn texts_have_bounds_and_no_nul() {
     check(&with_memo("\"\""), &["/a~1b~0c out_of_range"]);
     check(&with_memo("\"123456\""), &["/a~1b~0c out_of_range"]);
     check(&with_memo("\"a\\u0000\""), &["/a~1b~0c invalid_format"]);
-    assert!(read(&json::parse(with_memo("\"äöüßé\"").as_bytes()).unwrap(), sample).is_ok());
+    assert!(read(&json::parse(with_memo("\"äöüßé\"").as_bytes()).unwrap(), Vec::new(), sample).is_ok());
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn names_of_another_kind_can_be_passed_over() {
         kind
     };
     let document = json::parse(br#"{"kind": "cone", "ppm": 1, "other": 2}"#).unwrap();
-    let faults = read(&document, reader).unwrap_err();
+    let faults = read(&document, Vec::new(), reader).unwrap_err();
     let seen: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.code)).collect();
     assert_eq!(seen, [" whole", "/kind invalid_format", "/other unknown_field", "/ppm sum"]);
     assert_eq!(faults[1].message, "This must be one of `flat`, `tiers`.");

@@ -27,12 +27,7 @@ fn equal_keys_and_number_literals_are_kept_as_written() {
     let seen: Vec<_> = members.iter().map(|(key, node)| format!("{key} {node:?}")).collect();
     assert_eq!(
         seen,
-        [
-            "a Number(\"1\")",
-            "a Number(\"1.0\")",
-            "b Number(\"123456789012345678901234567890\")",
-            "c Number(\"1e400\")"
-        ]
+        ["a Number(\"1\")", "a Number(\"1.0\")", "b Number(\"123456789012345678901234567890\")", "c Number(\"1e400\")"]
     );
 }
 

@@ -155,7 +155,10 @@ fn bad_tokens_are_not() {
         ("role is a list", signed(HS256, &with("role", json!(["admin"])))),
         ("role is empty", signed(HS256, &with("role", json!("")))),
         ("role is two words", signed(HS256, &with("role", json!("admin system")))),
-        ("role under another name", signed(HS256, &with("role", Value::Null).replace("\"sub\"", "\"roles\":[\"admin\"],\"sub\""))),
+        (
+            "role under another name",
+            signed(HS256, &with("role", Value::Null).replace("\"sub\"", "\"roles\":[\"admin\"],\"sub\"")),
+        ),
         ("exp is a text", signed(HS256, &with("exp", json!((NOW + 60).to_string())))),
         ("exp is a fraction", signed(HS256, &with("exp", json!(1_800_000_060.5)))),
         ("exp is a float", signed(HS256, &with("exp", json!(1.9e9)))),

@@ -1,0 +1,5 @@
+//! Where events go.
+
+mod log;
+
+pub use log::LogPublisher;

@@ -1,0 +1,112 @@
+//! Everything that "books balanced" compares.
+
+use super::world::World;
+use app::ports::queries::{BatchSums, Books, Executed, SumMinor};
+use domain::{
+    currency::Currency,
+    ids::{BatchId, InstructionId},
+    instruction::InstructionState,
+    ledger::Account,
+};
+use std::collections::BTreeMap;
+
+/// Sums by a subject and a currency.
+type Sums<K> = BTreeMap<(K, Currency), SumMinor>;
+
+impl World {
+    pub(super) fn books(&self) -> Books {
+        Books {
+            // Their type proves that they balance.
+            unbalanced_transactions: 0,
+            balances: listed(self.balances()),
+            batches: self.batch_sums().into_iter().collect(),
+            owed: listed(self.owed()),
+            in_transit: listed(self.in_transit()),
+            unresolved_instructions: self.unresolved_instructions(),
+            executed: self.executed(|_| true),
+        }
+    }
+
+    /// What is booked as executed for the wanted instructions: what left our account at a rail under them.
+    pub(super) fn executed(&self, wanted: impl Fn(InstructionId) -> bool) -> Vec<Executed> {
+        let mut paid: BTreeMap<InstructionId, SumMinor> = BTreeMap::new();
+        for transaction in self.transactions.values() {
+            let Some(instruction) = transaction.about().instruction.filter(|id| wanted(*id)) else { continue };
+            let cash = transaction.entries().iter().filter(|entry| matches!(entry.account, Account::Cash(_)));
+            *paid.entry(instruction).or_default() -= cash.map(|entry| SumMinor::from(entry.amount_minor)).sum::<i128>();
+        }
+        let instructions = self.instructions.values().map(|stored| &stored.value);
+        let executed = instructions.filter(|instruction| wanted(instruction.id)).map(|instruction| Executed {
+            instruction: instruction.id,
+            rail: instruction.rail.clone(),
+            currency: instruction.currency,
+            executed_minor: paid.get(&instruction.id).copied().unwrap_or_default(),
+            unresolved: *instruction.state() == InstructionState::Sent,
+        });
+        executed.collect()
+    }
+
+    fn balances(&self) -> Sums<Account> {
+        let mut sums = Sums::new();
+        for transaction in self.transactions.values() {
+            for entry in transaction.entries() {
+                add(&mut sums, entry.account.clone(), transaction.currency(), entry.amount_minor);
+            }
+        }
+        sums
+    }
+
+    fn batch_sums(&self) -> BTreeMap<Currency, BatchSums> {
+        let mut sums: BTreeMap<Currency, BatchSums> = BTreeMap::new();
+        for batch in self.batches.values().map(|stored| &stored.value) {
+            let sums = sums.entry(batch.currency).or_default();
+            sums.amount_minor += SumMinor::from(batch.amount_minor);
+            sums.deductions_minor += SumMinor::from(batch.deductions_minor);
+            sums.fee_minor += SumMinor::from(batch.fee_minor);
+            sums.tax_minor += SumMinor::from(batch.tax_minor);
+        }
+        sums
+    }
+
+    fn owed(&self) -> Sums<domain::ids::RecipientId> {
+        let mut sums = Sums::new();
+        for item in self.items.values().map(|stored| &stored.value).filter(|item| item.status().is_owed()) {
+            if let Some(currency) = self.currency_of(item.batch) {
+                add(&mut sums, item.recipient.clone(), currency, item.payable_minor);
+            }
+        }
+        sums
+    }
+
+    fn in_transit(&self) -> Sums<domain::recipient::RailId> {
+        let mut sums = Sums::new();
+        let live = self.instructions.values().map(|stored| &stored.value).filter(|found| found.state().is_live());
+        for instruction in live {
+            for part in &instruction.items {
+                if self.items.get(&part.item).is_some_and(|item| item.value.status().is_in_transit()) {
+                    add(&mut sums, instruction.rail.clone(), instruction.currency, part.amount_minor);
+                }
+            }
+        }
+        sums
+    }
+
+    fn unresolved_instructions(&self) -> u64 {
+        let sent = self.instructions.values().filter(|stored| *stored.value.state() == InstructionState::Sent);
+        sent.map(|_| 1).sum()
+    }
+
+    fn currency_of(&self, batch: BatchId) -> Option<Currency> {
+        self.batches.get(&batch).map(|stored| stored.value.currency)
+    }
+}
+
+fn add<K: Ord>(sums: &mut Sums<K>, subject: K, currency: Currency, amount_minor: i64) {
+    *sums.entry((subject, currency)).or_default() += SumMinor::from(amount_minor);
+}
+
+/// Sorted, and without what comes to zero.
+fn listed<K>(sums: Sums<K>) -> Vec<(K, Currency, SumMinor)> {
+    let some = sums.into_iter().filter(|(_, sum)| *sum != 0);
+    some.map(|((subject, currency), sum)| (subject, currency, sum)).collect()
+}

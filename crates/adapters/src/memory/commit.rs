@@ -1,0 +1,184 @@
+//! A change is checked as a whole before any of it is applied: so there is nothing to take back.
+
+use super::{
+    jobs::JobRow,
+    keys::{Key, occupied_by, owners_of, taken_by},
+    outbox::Pending,
+    world::World,
+};
+use app::{
+    change::{Change, New, Stored, Update},
+    job::LeaseStep,
+    ports::{CommitError, StoreError},
+};
+use domain::recipient::Recipient;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl World {
+    /// Applies all of a change, or none of it.
+    pub(super) fn commit(&mut self, change: Change) -> Result<(), CommitError> {
+        self.check_lease(&change)?;
+        self.check_revisions(&change)?;
+        let keys = self.check_keys(&change)?;
+        self.check_owners(&change, &keys)?;
+        self.apply(change);
+        self.keys = keys.applied_to(std::mem::take(&mut self.keys));
+        Ok(())
+    }
+
+    fn check_lease(&self, change: &Change) -> Result<(), CommitError> {
+        let Some(LeaseStep::Keep(lease) | LeaseStep::Finish(lease) | LeaseStep::Again(lease, _)) = &change.lease else {
+            return Ok(());
+        };
+        let held = self.jobs.get(&lease.job).is_some_and(|job| job.is_held(lease.attempt, self.now));
+        if held { Ok(()) } else { Err(CommitError::LeaseLost) }
+    }
+
+    fn check_revisions(&self, change: &Change) -> Result<(), CommitError> {
+        let mut seen = BTreeSet::new();
+        let current = change.update.iter().all(|update| {
+            let (key, found, read) = match update {
+                Update::Batch(new) => (Key::Batch(new.value.id), revision(&self.batches, &new.value.id), new.revision),
+                Update::Item(new) => (Key::Item(new.value.id), revision(&self.items, &new.value.id), new.revision),
+                Update::Instruction(new) => {
+                    let id = new.value.id;
+                    (Key::Instruction(id), revision(&self.instructions, &id), new.revision)
+                }
+                Update::Recipient(new) => {
+                    let id = &new.value.id;
+                    (Key::Recipient(id.clone()), revision(&self.recipients, id), new.revision)
+                }
+            };
+            // Whoever writes a row twice in one change read it before the first of the two.
+            found == Some(read) && seen.insert(key)
+        });
+        let known = change.wake.iter().all(|wake| self.jobs.contains_key(&wake.job));
+        if current && known { Ok(()) } else { Err(CommitError::Stale) }
+    }
+
+    fn check_keys(&self, change: &Change) -> Result<Keys, CommitError> {
+        let mut keys = Keys::default();
+        let mut wanted = Vec::new();
+        for update in &change.update {
+            if let Update::Instruction(new) = update
+                && let Some(old) = self.instructions.get(&new.value.id)
+            {
+                keys.freed.extend(occupied_by(&old.value));
+                wanted.extend(occupied_by(&old.value.clone().in_state(new.value.state().clone())));
+            }
+        }
+        wanted.extend(taken_by(change));
+        for key in wanted {
+            let is_free = !self.keys.contains(&key) || keys.freed.contains(&key);
+            if !is_free || !keys.taken.insert(key.clone()) {
+                return Err(CommitError::Duplicate(key.refusal()));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What a row belongs to is there, or comes with it.
+    fn check_owners(&self, change: &Change, keys: &Keys) -> Result<(), CommitError> {
+        for owner in change.insert.iter().flat_map(owners_of) {
+            if !self.keys.contains(&owner) && !keys.taken.contains(&owner) {
+                return Err(StoreError::Corrupt(format!("a row belongs to {owner:?}, which does not exist")).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, change: Change) {
+        let Change { insert, update, post, enqueue, wake, publish, lease } = change;
+        update.into_iter().for_each(|update| self.update(update));
+        insert.into_iter().for_each(|new| self.insert(new));
+        self.transactions.extend(post.into_iter().map(|transaction| (transaction.id(), transaction)));
+        self.jobs.extend(enqueue.into_iter().map(|job| (job.id, JobRow::new(job))));
+        for wake in wake {
+            if let Some(job) = self.jobs.get_mut(&wake.job) {
+                job.wake(wake.run_at, self.now);
+            }
+        }
+        self.pending.extend(publish.into_iter().map(|event| (event.id, Pending::new(event))));
+        if let Some(step) = lease {
+            self.step_lease(step);
+        }
+    }
+
+    fn insert(&mut self, new: New) {
+        match new {
+            New::Batch(batch) => {
+                self.by_escrow.insert(batch.escrow.clone(), batch.id);
+                self.batches.insert(batch.id, first(batch));
+            }
+            New::Item(item) => {
+                self.places.insert((item.batch, item.seq), item.id);
+                self.items.insert(item.id, first(item));
+            }
+            New::Instruction(instruction) => {
+                self.instructions_of.insert((instruction.batch, instruction.id));
+                self.instructions.insert(instruction.id, first(instruction));
+            }
+            New::ModelVersion(version) => {
+                self.models.insert((version.project.clone(), version.version), version);
+            }
+            New::Recipient(recipient) => {
+                self.recipients.insert(recipient.id.clone(), first(recipient));
+            }
+        }
+    }
+
+    /// Only what may change is taken over: the rest of a row stays as it was written first.
+    fn update(&mut self, update: Update) {
+        match update {
+            Update::Batch(Stored { value: new, .. }) => rewrite(&mut self.batches, &new.id, |old| {
+                old.status = new.status;
+                old.updated_at = new.updated_at;
+            }),
+            Update::Item(Stored { value: new, .. }) => rewrite(&mut self.items, &new.id, |old| {
+                old.attempts = new.attempts;
+                old.updated_at = new.updated_at;
+                *old = old.clone().in_state(new.state().clone());
+            }),
+            Update::Instruction(Stored { value: new, .. }) => rewrite(&mut self.instructions, &new.id, |old| {
+                old.tries = new.tries;
+                old.last_sent_at = new.last_sent_at;
+                *old = old.clone().in_state(new.state().clone());
+            }),
+            Update::Recipient(Stored { value: new, .. }) => rewrite(&mut self.recipients, &new.id, |old| {
+                *old = Recipient { created_at: old.created_at, ..new.clone() };
+            }),
+        }
+    }
+}
+
+/// What a change gives back, and what it takes.
+#[derive(Default)]
+struct Keys {
+    freed: BTreeSet<Key>,
+    taken: BTreeSet<Key>,
+}
+
+impl Keys {
+    fn applied_to(self, mut keys: BTreeSet<Key>) -> BTreeSet<Key> {
+        for key in &self.freed {
+            keys.remove(key);
+        }
+        keys.extend(self.taken);
+        keys
+    }
+}
+
+fn first<T>(value: T) -> Stored<T> {
+    Stored { value, revision: 1 }
+}
+
+fn revision<K: Ord, T>(rows: &BTreeMap<K, Stored<T>>, key: &K) -> Option<u32> {
+    rows.get(key).map(|row| row.revision)
+}
+
+fn rewrite<K: Ord, T>(rows: &mut BTreeMap<K, Stored<T>>, key: &K, change: impl FnOnce(&mut T)) {
+    if let Some(row) = rows.get_mut(key) {
+        change(&mut row.value);
+        row.revision += 1;
+    }
+}

@@ -1,0 +1,86 @@
+//! Loads what a decision needs.
+
+use super::Memory;
+use app::{
+    change::{Change, Stored},
+    ports::{
+        CommitError, PayoutRepository, StoreError,
+        repository::{BatchForExecution, InForce},
+    },
+};
+use async_trait::async_trait;
+use domain::{
+    batch::Batch,
+    ids::{BatchId, EscrowId, ProjectId, RecipientId},
+    instruction::InstructionState,
+    item::ItemStatus,
+    recipient::Recipient,
+    revenue_model::ModelVersion,
+    timestamp::Timestamp,
+};
+use std::collections::BTreeSet;
+
+#[async_trait]
+impl PayoutRepository for Memory {
+    async fn batch_by_escrow(&self, escrow: &EscrowId) -> Result<Option<Batch>, StoreError> {
+        let world = self.world();
+        let batch = world.by_escrow.get(escrow).and_then(|id| world.batches.get(id));
+        Ok(batch.map(|stored| stored.value.clone()))
+    }
+
+    async fn model_in_force(&self, project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError> {
+        let world = self.world();
+        if world.versions_of(project).next().is_none() {
+            return Ok(InForce::ProjectUnknown);
+        }
+        let newest = world.versions_of(project).rev().find(|version| version.is_in_force(as_of));
+        Ok(newest.map_or(InForce::Nothing, |version| InForce::Version(Box::new(version.clone()))))
+    }
+
+    async fn newest_model(&self, project: &ProjectId) -> Result<Option<ModelVersion>, StoreError> {
+        Ok(self.world().versions_of(project).next_back().cloned())
+    }
+
+    async fn recipients(&self, ids: &[RecipientId]) -> Result<Vec<Stored<Recipient>>, StoreError> {
+        let world = self.world();
+        let ids: BTreeSet<&RecipientId> = ids.iter().collect();
+        Ok(ids.into_iter().filter_map(|id| world.recipients.get(id)).cloned().collect())
+    }
+
+    async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError> {
+        let world = self.world();
+        let Some(found) = world.batches.get(&batch) else { return Ok(None) };
+        let unresolved = world.instructions_of(batch).filter(|found| *found.value.state() == InstructionState::Sent);
+        Ok(Some(BatchForExecution {
+            batch: found.clone(),
+            items: world.items_of(batch).cloned().collect(),
+            unresolved: unresolved.cloned().collect(),
+        }))
+    }
+
+    async fn batches_held_for(
+        &self,
+        recipient: &RecipientId,
+        after: Option<BatchId>,
+        limit: u32,
+    ) -> Result<Vec<BatchId>, StoreError> {
+        let world = self.world();
+        let held = world.items.values().filter(|item| {
+            item.value.recipient == *recipient
+                && item.value.status() == ItemStatus::PendingKyc
+                && after.is_none_or(|after| after < item.value.batch)
+        });
+        let batches: BTreeSet<BatchId> = held.map(|item| item.value.batch).collect();
+        Ok(batches.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+    }
+
+    async fn commit(&self, change: Change) -> Result<(), CommitError> {
+        let mut world = self.world();
+        let may_bring_work = !change.enqueue.is_empty() || !change.wake.is_empty() || change.lease.is_some();
+        world.commit(change)?;
+        if may_bring_work {
+            self.tell_of_work(&mut world);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Everything that is known. Ordered maps throughout, so that an answer never depends on chance.
+
+use super::{jobs::JobRow, keys::Key, outbox::Pending};
+use app::{change::Stored, ports::queries::PublishedEvent};
+use domain::{
+    batch::Batch,
+    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, TransactionId},
+    instruction::Instruction,
+    item::Item,
+    ledger::Transaction,
+    recipient::Recipient,
+    revenue_model::ModelVersion,
+    timestamp::Timestamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Tables, what is unique in them, and the orders in which they are read.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) batches: BTreeMap<BatchId, Stored<Batch>>,
+    pub(super) items: BTreeMap<ItemId, Stored<Item>>,
+    pub(super) instructions: BTreeMap<InstructionId, Stored<Instruction>>,
+    pub(super) models: BTreeMap<(ProjectId, u32), ModelVersion>,
+    pub(super) recipients: BTreeMap<RecipientId, Stored<Recipient>>,
+    pub(super) transactions: BTreeMap<TransactionId, Transaction>,
+    pub(super) jobs: BTreeMap<JobId, JobRow>,
+    pub(super) pending: BTreeMap<EventId, Pending>,
+    pub(super) published: BTreeMap<EventId, PublishedEvent>,
+    /// What is taken, of everything that must be unique.
+    pub(super) keys: BTreeSet<Key>,
+    pub(super) by_escrow: BTreeMap<EscrowId, BatchId>,
+    /// The items of a batch, by `seq`.
+    pub(super) places: BTreeMap<(BatchId, u32), ItemId>,
+    /// The instructions of a batch, oldest first.
+    pub(super) instructions_of: BTreeSet<(BatchId, InstructionId)>,
+    /// How often somebody said that there may be work, and how much of that the last claim has seen.
+    pub(super) work_told: u64,
+    pub(super) work_seen: u64,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            now: Timestamp::from_unix_micros(0),
+            batches: BTreeMap::new(),
+            items: BTreeMap::new(),
+            instructions: BTreeMap::new(),
+            models: BTreeMap::new(),
+            recipients: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            published: BTreeMap::new(),
+            keys: BTreeSet::new(),
+            by_escrow: BTreeMap::new(),
+            places: BTreeMap::new(),
+            instructions_of: BTreeSet::new(),
+            work_told: 0,
+            work_seen: 0,
+        }
+    }
+}
+
+impl World {
+    /// The items of a batch, by `seq`.
+    pub(super) fn items_of(&self, batch: BatchId) -> impl Iterator<Item = &Stored<Item>> {
+        self.places.range((batch, 0)..=(batch, u32::MAX)).filter_map(|(_, item)| self.items.get(item))
+    }
+
+    /// Every instruction of a batch, oldest first: names are drawn in the order of time.
+    pub(super) fn instructions_of(&self, batch: BatchId) -> impl Iterator<Item = &Stored<Instruction>> {
+        let first = InstructionId::new(uuid::Uuid::nil());
+        let last = InstructionId::new(uuid::Uuid::max());
+        let ids = self.instructions_of.range((batch, first)..=(batch, last));
+        ids.filter_map(|(_, instruction)| self.instructions.get(instruction))
+    }
+
+    /// The versions of a project's model, oldest first.
+    pub(super) fn versions_of(&self, project: &ProjectId) -> impl DoubleEndedIterator<Item = &ModelVersion> {
+        self.models.range((project.clone(), 0)..=(project.clone(), u32::MAX)).map(|(_, version)| version)
+    }
+}

@@ -1,0 +1,45 @@
+//! `disburse doctor`: every setting with where it came from, and whether everything can be reached.
+
+use super::{Failed, Outcome};
+use crate::{
+    compose,
+    config::{Config, Origin},
+    signing_key::signing_key,
+};
+use std::fmt::Display;
+
+pub(super) async fn run(config: &Config) -> Outcome {
+    setting("listen", &config.listen.value, config.listen.origin);
+    setting("database_url", &config.database_for_people(), config.database_url.origin);
+    setting("data_dir", &config.data_dir.value.display(), config.data_dir.origin);
+    match &config.jwt_secret {
+        Some(secret) => setting("jwt_secret", &"(given)", secret.origin),
+        None => setting("jwt_secret", &"(development key in data_dir)", Origin::Default),
+    }
+    println!();
+
+    let key = check("signing key", signing_key(config).map(|_| "ok".to_owned()));
+    let service = compose::service(config).await;
+    let reached = match &service {
+        Ok(service) => service.queries.ping().await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let database = check("database", reached.map(|()| "reached, schema up to date".to_owned()));
+    let clock = match &service {
+        Ok(service) => check("clock", service.clock.now().await.map(|now| now.to_string())),
+        Err(_) => false,
+    };
+    if key && database && clock { Ok(()) } else { Err(Failed::Failed) }
+}
+
+fn setting(name: &str, value: &dyn Display, origin: Origin) {
+    println!("{name:<14} {origin:<14} {value}");
+}
+
+fn check<E: Display>(name: &str, result: Result<String, E>) -> bool {
+    match &result {
+        Ok(text) => println!("ok     {name:<14} {text}"),
+        Err(error) => println!("FAILED {name:<14} {error}"),
+    }
+    result.is_ok()
+}

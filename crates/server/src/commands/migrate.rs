@@ -1,0 +1,32 @@
+//! `disburse migrate`: brings the schema up to date, or shows where it stands.
+
+use super::{Failed, Outcome, say};
+use crate::{
+    compose::{self, ComposeError},
+    config::Config,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show which migrations the database has
+    Status,
+    /// Bring the schema up to date (the default)
+    Up,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
+    let unreachable = |error: ComposeError| say(Failed::Unreachable, &error);
+    if !matches!(args.action, Some(Action::Status)) {
+        compose::migrate(config).await.map_err(unreachable)?;
+    }
+    for migration in compose::migrations(config).await.map_err(unreachable)? {
+        println!("{:<8} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! The commands, one file each. Data goes to standard output, everything else to standard error.
+
+mod demo;
+mod doctor;
+mod migrate;
+mod openapi;
+mod serve;
+mod token;
+mod verify;
+mod work;
+
+use crate::config::{Config, ConfigError, Flags};
+use clap::{Parser, Subcommand};
+use std::{future::Future, process::ExitCode};
+
+/// Splits released escrows among a project's recipients, books every cent, and pays everybody exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "disburse", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 6 a check found a difference, 69 cannot be reached.")]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API, and do the work behind it
+    Serve(serve::Args),
+    /// Do the work without an API: any number of these share one PostgreSQL database
+    Worker,
+    /// Bring the database's schema up to date, or show where it stands
+    Migrate(migrate::Args),
+    /// Print a token for the API
+    Token(token::Args),
+    /// Print the description of the API
+    Openapi(openapi::Args),
+    /// Show every setting and where it came from, and whether everything can be reached
+    Doctor,
+    /// Check that the books balance (exit code 6 if they do not)
+    Verify,
+    /// Show the whole of it: a sample project, releases over HTTP, and what became of them
+    Demo(demo::Args),
+}
+
+/// How a command ended, if not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    /// Something went wrong; it was said.
+    Failed = 1,
+    /// It was called wrongly.
+    Usage = 2,
+    /// A check found a difference.
+    Difference = 6,
+    /// Something cannot be reached.
+    Unreachable = 69,
+}
+
+type Outcome = Result<(), Failed>;
+
+/// Does what was asked.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = dispatch(cli);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => ExitCode::from(failed as u8),
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    // The description needs no settings: it is the same everywhere.
+    if let Command::Openapi(args) = &cli.command {
+        return openapi::run(args);
+    }
+    let config = Config::load(&cli.flags).map_err(|error: ConfigError| say(Failed::Usage, &error))?;
+    match cli.command {
+        Command::Serve(args) => block_on(serve::run(&config, &args)),
+        Command::Worker => block_on(work::run(&config)),
+        Command::Migrate(args) => block_on(migrate::run(&config, &args)),
+        Command::Token(args) => token::run(&config, &args),
+        Command::Openapi(args) => openapi::run(&args),
+        Command::Doctor => block_on(doctor::run(&config)),
+        Command::Verify => block_on(verify::run(&config)),
+        Command::Demo(args) => block_on(demo::run(config, &args)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| say(Failed::Failed, &error))?.block_on(command)
+}
+
+/// Says what went wrong.
+fn say(failed: Failed, error: &dyn std::fmt::Display) -> Failed {
+    eprintln!("disburse: {error}");
+    failed
+}

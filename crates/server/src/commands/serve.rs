@@ -1,0 +1,136 @@
+//! `disburse serve`: the API, and the worker in the same process.
+
+use super::{Failed, Outcome, say};
+use crate::{
+    compose::{self, Service},
+    config::Config,
+    http, logging,
+    signing_key::signing_key,
+    worker::Worker,
+};
+use poem::{
+    Server,
+    listener::{Acceptor, Listener, TcpListener},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// How long what is in flight may take after a signal to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Leave the work to `disburse worker`
+    #[arg(long)]
+    no_worker: bool,
+}
+
+pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
+    logging::start();
+    let server = Running::start(config, !args.no_worker).await?;
+    server.greet(config);
+    stop_signal().await;
+    tracing::info!("stopping: finishing what is in flight");
+    server.stop().await
+}
+
+/// A server that listens.
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    stop: watch::Sender<bool>,
+    api: JoinHandle<std::io::Result<()>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    pub(super) async fn start(config: &Config, with_worker: bool) -> Result<Self, Failed> {
+        let key = signing_key(config).map_err(|error| say(Failed::Usage, &error))?;
+        let service = compose::service(config).await.map_err(|error| say(Failed::Unreachable, &error))?;
+        let Service { worker, .. } = service.clone();
+        let acceptor = TcpListener::bind(config.listen.value).into_acceptor().await;
+        let acceptor = acceptor.map_err(|error| {
+            say(Failed::Failed, &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value))
+        })?;
+        let bound = acceptor.local_addr().first().and_then(|address| address.as_socket_addr().copied());
+
+        let (stop, stopped) = watch::channel(false);
+        let mut until_stopped = stopped.clone();
+        let api = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
+            http::endpoint(service, key).map_err(|error| say(Failed::Failed, &error))?,
+            async move {
+                let _ = until_stopped.wait_for(|stop| *stop).await;
+            },
+            Some(GRACE),
+        );
+        Ok(Self {
+            address: bound.unwrap_or(config.listen.value),
+            stop,
+            api: tokio::spawn(api),
+            worker: with_worker.then(|| supervise(worker, stopped)),
+        })
+    }
+
+    fn greet(&self, config: &Config) {
+        let url = format!("http://{}", self.address);
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, url, database = config.database_for_people(), "serving");
+        if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+            eprintln!("\n  disburse {version}, test mode: the simulator pays nobody in earnest");
+            eprintln!("  API       {url}");
+            eprintln!("  API page  {url}/docs");
+            eprintln!("  data      {}", config.database_for_people());
+            eprintln!("  token     disburse token --role admin\n");
+        }
+    }
+
+    /// Stops taking requests, finishes what is in flight, gives leases back.
+    pub(super) async fn stop(self) -> Outcome {
+        let _ = self.stop.send(true);
+        let worker = async {
+            if let Some(worker) = self.worker {
+                let _ = worker.await;
+            }
+        };
+        let (api, ()) = tokio::join!(self.api, worker);
+        match api {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(say(Failed::Failed, &error)),
+            Err(error) => Err(say(Failed::Failed, &error)),
+        }
+    }
+}
+
+/// Runs the worker, and starts it anew should it ever panic: a job that does so must not stop all others.
+pub(super) fn supervise(worker: Worker, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while !*stop.borrow() {
+            match tokio::spawn(worker.clone().run(stop.clone())).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(error = %error, "the worker broke; starting it anew");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    })
+}
+
+/// Comes back when the process is asked to stop.
+pub(super) async fn stop_signal() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,226 @@
+//! Settings, each with where it came from: flag, then environment, then `disburse.toml`, then default.
+
+use serde::Deserialize;
+use std::{
+    env, fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// The file of settings, in the folder the command is started in.
+const FILE: &str = "disburse.toml";
+/// Where the API listens, unless told otherwise.
+const LISTEN: &str = "127.0.0.1:8080";
+/// Where data is kept, unless told otherwise.
+const DATA_DIR: &str = "./disburse-data";
+
+/// Settings as flags. A flag wins over everything else.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Address and port of the API [env: DISBURSE_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    pub listen: Option<String>,
+    /// `sqlite://FILE` or `postgres://...` [env: DISBURSE_DATABASE_URL] [default: SQLite in the data folder]
+    #[arg(long, value_name = "URL", global = true)]
+    pub database_url: Option<String>,
+    /// Folder of the database, the simulator's book and the development key [env: DISBURSE_DATA_DIR]
+    /// [default: ./disburse-data]
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub data_dir: Option<String>,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// `disburse.toml`.
+    File,
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => FILE,
+            Self::Default => "default",
+        })
+    }
+}
+
+/// A setting and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// What it is.
+    pub value: T,
+    /// Who said so.
+    pub origin: Origin,
+}
+
+/// All settings.
+#[derive(Clone)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: Setting<SocketAddr>,
+    /// Which database.
+    pub database_url: Setting<String>,
+    /// Where data is kept.
+    pub data_dir: Setting<PathBuf>,
+    /// The secret that signs tokens, if one was given.
+    pub jwt_secret: Option<Setting<Secret>>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file of settings is no TOML, or has an unknown setting.
+    #[error("{FILE}: {0}")]
+    File(#[from] toml::de::Error),
+    /// A file cannot be read.
+    #[error("{0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// Not an address and a port.
+    #[error("`{0}` is no address with a port, such as `{LISTEN}`")]
+    Listen(String),
+    /// Neither of the two kinds of database.
+    #[error("the database must be `sqlite://FILE` or `postgres://...`")]
+    DatabaseUrl,
+}
+
+/// What `disburse.toml` may say. The signing secret has no place in it: it comes from the environment.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<String>,
+    database_url: Option<String>,
+    data_dir: Option<String>,
+}
+
+impl Config {
+    /// Reads all settings of this process.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        let file = match fs::read_to_string(FILE) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(ConfigError::Read(PathBuf::from(FILE), error)),
+        };
+        Self::resolve(flags, &|name| env::var(name).ok().filter(|value| !value.is_empty()), &file)
+    }
+
+    fn resolve(flags: &Flags, env: &dyn Fn(&str) -> Option<String>, file: &str) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(file)?;
+        let data_dir = first(flags.data_dir.clone(), env("DISBURSE_DATA_DIR"), file.data_dir, || DATA_DIR.to_owned());
+        let database = || format!("sqlite://{}", Path::new(&data_dir.value).join("disburse.db").display());
+        let database_url = first(flags.database_url.clone(), env("DISBURSE_DATABASE_URL"), file.database_url, database);
+        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| database_url.value.starts_with(scheme)) {
+            return Err(ConfigError::DatabaseUrl);
+        }
+        let listen = first(flags.listen.clone(), env("DISBURSE_LISTEN"), file.listen, || LISTEN.to_owned());
+        Ok(Self {
+            listen: Setting {
+                value: listen.value.parse().map_err(|_| ConfigError::Listen(listen.value.clone()))?,
+                origin: listen.origin,
+            },
+            database_url,
+            data_dir: Setting { value: PathBuf::from(data_dir.value), origin: data_dir.origin },
+            jwt_secret: secret(env)?,
+        })
+    }
+
+    /// The database's address without its password, for people.
+    pub fn database_for_people(&self) -> String {
+        let url = &self.database_url.value;
+        match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((credentials, rest))) => {
+                let user = credentials.trim_start_matches(scheme).trim_start_matches("://");
+                let user = user.split(':').next().unwrap_or_default();
+                format!("{scheme}://{user}@{rest}")
+            }
+            _ => url.clone(),
+        }
+    }
+}
+
+fn first(flag: Option<String>, env: Option<String>, file: Option<String>, default: impl Fn() -> String) -> Setting<String> {
+    let given = [(flag, Origin::Flag), (env, Origin::Environment), (file, Origin::File)];
+    let given = given.into_iter().find_map(|(value, origin)| Some(Setting { value: value?, origin }));
+    given.unwrap_or_else(|| Setting { value: default(), origin: Origin::Default })
+}
+
+/// `DISBURSE_JWT_SECRET`, or the contents of the file that `DISBURSE_JWT_SECRET_FILE` names.
+fn secret(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Setting<Secret>>, ConfigError> {
+    let setting = |text: String| Setting { value: Secret(text), origin: Origin::Environment };
+    if let Some(text) = env("DISBURSE_JWT_SECRET") {
+        return Ok(Some(setting(text)));
+    }
+    let Some(path) = env("DISBURSE_JWT_SECRET_FILE") else { return Ok(None) };
+    let text = fs::read_to_string(&path).map_err(|error| ConfigError::Read(path.into(), error))?;
+    Ok(Some(setting(text.trim().to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flags: &Flags, env: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+        let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Config::resolve(flags, &env, file)
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+        let flags = Flags { listen: Some("127.0.0.1:1".to_owned()), ..Flags::default() };
+        let env = [("DISBURSE_LISTEN", "127.0.0.1:2"), ("DISBURSE_DATA_DIR", "from-env")];
+        let file = "listen = '127.0.0.1:3'\ndata_dir = 'from-file'\ndatabase_url = 'postgres://file'";
+        let config = resolve(&flags, &env, file).unwrap();
+        assert_eq!((config.listen.value.port(), config.listen.origin), (1, Origin::Flag));
+        assert_eq!((config.data_dir.value.to_str(), config.data_dir.origin), (Some("from-env"), Origin::Environment));
+        assert_eq!(config.database_url, Setting { value: "postgres://file".to_owned(), origin: Origin::File });
+
+        let config = resolve(&Flags::default(), &[], "").unwrap();
+        assert_eq!((config.listen.value.to_string().as_str(), config.listen.origin), (LISTEN, Origin::Default));
+        assert_eq!(config.database_url.value, "sqlite://./disburse-data/disburse.db");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_reason() {
+        let text = |env: &[(&str, &str)], file| resolve(&Flags::default(), env, file).err().unwrap().to_string();
+        assert!(text(&[("DISBURSE_LISTEN", "8080")], "").contains("no address with a port"));
+        assert!(text(&[("DISBURSE_DATABASE_URL", "mysql://x")], "").contains("must be `sqlite://FILE`"));
+        assert!(text(&[], "lisen = 'x'").contains("unknown field `lisen`"));
+        assert!(text(&[("DISBURSE_JWT_SECRET_FILE", "no/such/file")], "").contains("no/such/file"));
+    }
+
+    #[test]
+    fn neither_the_secret_nor_a_password_is_printed() {
+        let env = [("DISBURSE_JWT_SECRET", "s3cret"), ("DISBURSE_DATABASE_URL", "postgres://ann:pass@db:5432/x")];
+        let config = resolve(&Flags::default(), &env, "").unwrap();
+        assert_eq!(format!("{:?}", config.jwt_secret.as_ref().unwrap().value), "[secret]");
+        assert_eq!(config.jwt_secret.as_ref().unwrap().value.expose(), "s3cret");
+        assert_eq!(config.database_for_people(), "postgres://ann@db:5432/x");
+    }
+}

@@ -1,0 +1,359 @@
+//! Batches and items: what was scheduled, and what became of it.
+
+use super::{Tag, there, values::Facts};
+use crate::{
+    compose::Service,
+    http::{
+        auth::{AdminOrSystem, Auth},
+        page::{Limit, LimitParam, Page},
+        params::{PathParam, QueryParam},
+        payload::Js,
+        problem::Answer,
+        responses::responses,
+        scalars::Sc,
+    },
+};
+use app::ports::queries::{self, BatchDetails, BatchFilter, ItemDetails};
+use domain::{
+    batch::{Batch, BatchStatus},
+    currency::Currency,
+    event::Event,
+    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId, Requester},
+    instruction::Instruction,
+    item::{Item, ItemStatus},
+    recipient::RailId,
+    revenue_model::ModelHash,
+    timestamp::Timestamp,
+};
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What one escrow release became. Amounts are minor units.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Batch", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct BatchView {
+    batch_id: Sc<BatchId>,
+    escrow_id: Sc<EscrowId>,
+    project_id: Sc<ProjectId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    milestone_id: Option<Sc<MilestoneId>>,
+    scheduled_by: Sc<Requester>,
+    status: Sc<BatchStatus>,
+    currency: Sc<Currency>,
+    /// What was released.
+    amount: i64,
+    /// What was taken off before the split.
+    deductions: i64,
+    /// The platform's part.
+    fees: i64,
+    tax_withheld: i64,
+    /// What recipients are owed.
+    total_net: i64,
+    items_count: u32,
+    model_version: u32,
+    model_hash: Sc<ModelHash>,
+    as_of: Sc<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execute_at: Option<Sc<Timestamp>>,
+    job_id: Sc<JobId>,
+    created_at: Sc<Timestamp>,
+    updated_at: Sc<Timestamp>,
+}
+
+impl From<Batch> for BatchView {
+    fn from(batch: Batch) -> Self {
+        Self {
+            batch_id: Sc(batch.id),
+            escrow_id: Sc(batch.escrow),
+            project_id: Sc(batch.project),
+            milestone_id: batch.milestone.map(Sc),
+            scheduled_by: Sc(batch.scheduled_by),
+            status: Sc(batch.status),
+            currency: Sc(batch.currency),
+            amount: batch.amount_minor,
+            deductions: batch.deductions_minor,
+            fees: batch.fee_minor,
+            tax_withheld: batch.tax_minor,
+            total_net: batch.total_net_minor,
+            items_count: batch.items_count,
+            model_version: batch.model_version,
+            model_hash: Sc(batch.model_hash),
+            as_of: Sc(batch.as_of),
+            execute_at: batch.execute_at.map(Sc),
+            job_id: Sc(batch.job),
+            created_at: Sc(batch.created_at),
+            updated_at: Sc(batch.updated_at),
+        }
+    }
+}
+
+/// One payment to one recipient. Amounts are minor units.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Item", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct ItemView {
+    item_id: Sc<ItemId>,
+    batch_id: Sc<BatchId>,
+    /// The recipient, under the name this field has always had.
+    user_id: Sc<RecipientId>,
+    recipient_id: Sc<RecipientId>,
+    currency: Sc<Currency>,
+    /// Gross.
+    amount: i64,
+    fees: i64,
+    tax_withheld: i64,
+    /// `amount - fees - taxWithheld`
+    net_amount: i64,
+    /// What is sent, held or not.
+    payable_amount: i64,
+    status: Sc<ItemStatus>,
+    /// Why it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_reason: Option<String>,
+    /// Why it was refused or came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
+    /// The rail's own name for the payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_payout_id: Option<String>,
+    /// How many instructions were made for it.
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processed_at: Option<Sc<Timestamp>>,
+    created_at: Sc<Timestamp>,
+    updated_at: Sc<Timestamp>,
+}
+
+impl ItemView {
+    fn of(item: Item, currency: Currency) -> Self {
+        let state = item.state();
+        Self {
+            status: Sc(item.status()),
+            hold_reason: state.hold_reason().map(|reason| reason.as_str().to_owned()),
+            failure_reason: state.failure_reason().map(str::to_owned),
+            provider_payout_id: state.reference().map(str::to_owned),
+            processed_at: state.processed_at().map(Sc),
+            item_id: Sc(item.id),
+            batch_id: Sc(item.batch),
+            user_id: Sc(item.recipient.clone()),
+            recipient_id: Sc(item.recipient),
+            currency: Sc(currency),
+            amount: item.amount_minor,
+            fees: item.fee_minor,
+            tax_withheld: item.tax_minor,
+            net_amount: item.net_minor,
+            payable_amount: item.payable_minor,
+            attempts: item.attempts,
+            created_at: Sc(item.created_at),
+            updated_at: Sc(item.updated_at),
+        }
+    }
+}
+
+/// An order to a rail.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Attempt", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptView {
+    /// Also the idempotency key.
+    instruction_id: Sc<InstructionId>,
+    /// What it pays.
+    item_ids: Vec<Sc<ItemId>>,
+    rail: Sc<RailId>,
+    amount: i64,
+    /// 1 for the first instruction of an item, 2 after that was refused, and so on.
+    generation: u32,
+    /// How many times it may have been sent under its one key.
+    tries: u32,
+    /// `sent`, `accepted` or `refused`.
+    status: String,
+    /// The rail's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    first_sent_at: Sc<Timestamp>,
+    last_sent_at: Sc<Timestamp>,
+}
+
+impl From<Instruction> for AttemptView {
+    fn from(instruction: Instruction) -> Self {
+        let state = instruction.state();
+        Self {
+            status: state.as_str().to_owned(),
+            reference: state.reference().map(str::to_owned),
+            reason: state.reason().map(str::to_owned),
+            instruction_id: Sc(instruction.id),
+            item_ids: instruction.items.iter().map(|part| Sc(part.item)).collect(),
+            amount: instruction.amount_minor(),
+            rail: Sc(instruction.rail),
+            generation: instruction.generation,
+            tries: instruction.tries,
+            first_sent_at: Sc(instruction.first_sent_at),
+            last_sent_at: Sc(instruction.last_sent_at),
+        }
+    }
+}
+
+/// Something that happened to a batch.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "TimelineEntry", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineView {
+    event_id: Sc<EventId>,
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_id: Option<Sc<ItemId>>,
+    occurred_at: Sc<Timestamp>,
+    data: Facts,
+}
+
+impl From<Event> for TimelineView {
+    fn from(event: Event) -> Self {
+        Self {
+            event_id: Sc(event.id),
+            kind: event.kind.to_string(),
+            item_id: event.item.map(Sc),
+            occurred_at: Sc(event.occurred_at),
+            data: Facts(event.data),
+        }
+    }
+}
+
+/// A batch with everything that belongs to it.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "BatchDetails", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct BatchDetailsView {
+    #[oai(flatten)]
+    #[serde(flatten)]
+    batch: BatchView,
+    /// In the order of the model.
+    items: Vec<ItemView>,
+    /// Every order to a rail, oldest first.
+    attempts: Vec<AttemptView>,
+    /// Everything that happened, oldest first.
+    timeline: Vec<TimelineView>,
+}
+
+impl From<BatchDetails> for BatchDetailsView {
+    fn from(details: BatchDetails) -> Self {
+        let currency = details.batch.currency;
+        Self {
+            batch: details.batch.into(),
+            items: details.items.into_iter().map(|item| ItemView::of(item, currency)).collect(),
+            attempts: details.instructions.into_iter().map(AttemptView::from).collect(),
+            timeline: details.events.into_iter().map(TimelineView::from).collect(),
+        }
+    }
+}
+
+/// An item with everything that belongs to it.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "ItemDetails", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct ItemDetailsView {
+    #[oai(flatten)]
+    #[serde(flatten)]
+    item: ItemView,
+    /// Every order to a rail, oldest first.
+    attempt_history: Vec<AttemptView>,
+}
+
+impl From<ItemDetails> for ItemDetailsView {
+    fn from(details: ItemDetails) -> Self {
+        Self {
+            item: ItemView::of(details.item, details.currency),
+            attempt_history: details.instructions.into_iter().map(AttemptView::from).collect(),
+        }
+    }
+}
+
+responses! {
+    /// Answers of `GET /payouts/batches`.
+    ListAnswer {
+        /// The batches, newest first.
+        200 Listed(Js<Page<BatchView>>),
+    }
+    errors []
+}
+
+responses! {
+    /// Answers of `GET /payouts/batches/{batchId}`.
+    BatchAnswer {
+        /// The batch, its items, attempts and timeline.
+        200 Found(Js<BatchDetailsView>),
+    }
+    errors [NotFound]
+}
+
+responses! {
+    /// Answers of `GET /payouts/items/{itemId}`.
+    ItemAnswer {
+        /// The item and its attempts.
+        200 Found(Js<ItemDetailsView>),
+    }
+    errors [NotFound]
+}
+
+/// The endpoints of this file.
+pub struct Batches(pub(super) Arc<Service>);
+
+#[OpenApi]
+impl Batches {
+    /// List batches
+    ///
+    /// Newest first; filters can be combined.
+    #[oai(path = "/payouts/batches", method = "get", operation_id = "listBatches", tag = "Tag::Payouts")]
+    async fn list(
+        &self,
+        _auth: Auth<AdminOrSystem>,
+        status: QueryParam<Option<Sc<BatchStatus>>>,
+        #[oai(name = "projectId")] project_id: QueryParam<Option<Sc<ProjectId>>>,
+        #[oai(name = "escrowId")] escrow_id: QueryParam<Option<Sc<EscrowId>>>,
+        limit: LimitParam,
+        starting_after: QueryParam<Option<Sc<BatchId>>>,
+    ) -> Answer<ListAnswer> {
+        let filter = BatchFilter {
+            status: status.0.map(|status| status.0),
+            project: project_id.0.map(|id| id.0),
+            escrow: escrow_id.0.map(|id| id.0),
+        };
+        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0) };
+        let batches = self.0.queries.batches(filter, page).await?;
+        Ok(ListAnswer::Listed(Js(batches.map(BatchView::from).into())))
+    }
+
+    /// Read a batch
+    ///
+    /// With its items, every attempt to pay them, and everything that happened.
+    #[oai(path = "/payouts/batches/:batchId", method = "get", operation_id = "getBatch", tag = "Tag::Payouts")]
+    async fn batch(
+        &self,
+        _auth: Auth<AdminOrSystem>,
+        #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
+    ) -> Answer<BatchAnswer> {
+        let id = batch_id.0.0;
+        let found = self.0.queries.batch(id).await?;
+        Ok(BatchAnswer::Found(there(found.map(BatchDetailsView::from), "batch", "batch_not_found", id)?))
+    }
+
+    /// Read an item
+    ///
+    /// With every attempt to pay it.
+    #[oai(path = "/payouts/items/:itemId", method = "get", operation_id = "getItem", tag = "Tag::Payouts")]
+    async fn item(
+        &self,
+        _auth: Auth<AdminOrSystem>,
+        #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
+    ) -> Answer<ItemAnswer> {
+        let id = item_id.0.0;
+        let found = self.0.queries.item(id).await?;
+        Ok(ItemAnswer::Found(there(found.map(ItemDetailsView::from), "item", "item_not_found", id)?))
+    }
+}

@@ -1,0 +1,138 @@
+//! The endpoints, one file a resource. A handler turns a request into a question for a use case, and the answer into
+//! a view; it decides nothing.
+
+mod batches;
+mod events;
+mod ledger;
+mod model_body;
+mod models;
+mod probes;
+mod recipients;
+mod revenue;
+mod simulator;
+mod values;
+
+use super::{docs, metrics::Metrics, openapi::{About, Document}, payload::Js, routes, shell, token::TokenKey};
+use crate::compose::Service;
+use app::{
+    failure::{Class, Failure},
+    ports::{StoreError, rail::RailDown},
+};
+use domain::timestamp::Timestamp;
+use poem::{Endpoint, EndpointExt, Response, Route};
+use poem_openapi::Tags;
+use prometheus_client::registry::Registry;
+use std::sync::{Arc, Mutex};
+
+/// The groups of the API page.
+#[derive(Tags)]
+enum Tag {
+    /// Splitting revenue, and scheduling what is released.
+    Revenue,
+    /// Who gets which part.
+    Models,
+    /// Whom we pay.
+    Recipients,
+    /// What was scheduled, and what became of it.
+    Payouts,
+    /// Every cent, twice.
+    Ledger,
+    /// What happened.
+    Events,
+    /// What the simulator was asked to pay (test mode).
+    Simulator,
+    /// Whether the service is well.
+    Probes,
+}
+
+/// All endpoints.
+type Api = (
+    revenue::Revenue,
+    models::Models,
+    recipients::Recipients,
+    batches::Batches,
+    ledger::Ledger,
+    events::Events,
+    simulator::Transfers,
+    probes::Probes,
+);
+
+const ABOUT: About = About {
+    title: "disburse",
+    version: env!("CARGO_PKG_VERSION"),
+    description: "Revenue split and payouts: a released escrow is split among a project's recipients to the cent, booked \
+                  in an append-only double-entry ledger, and paid exactly once.\n\n\
+                  Amounts are whole minor units of their currency. Lists are newest first; `starting_after` takes the id \
+                  of the last entry of the page before. Every error has the same body.",
+};
+
+/// The description of the API: the same in every mode and on every database.
+pub fn document() -> serde_json::Result<Document> {
+    Document::of::<Api>(ABOUT)
+}
+
+/// Everything that is served.
+pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endpoint<Output = Response>> {
+    let mut registry = Registry::with_prefix("disburse");
+    let metrics = Metrics::register(&mut registry);
+    let registry = Arc::new(Mutex::new(registry));
+    let service = Arc::new(service);
+    let api: Api = (
+        revenue::Revenue(service.clone()),
+        models::Models(service.clone()),
+        recipients::Recipients(service.clone()),
+        batches::Batches(service.clone()),
+        ledger::Ledger(service.clone()),
+        events::Events(service.clone()),
+        simulator::Transfers(service.clone()),
+        probes::Probes(service),
+    );
+    shell::log_panics();
+    let route = docs::mount(routes::mount(Route::new(), api), &document()?);
+    let route = route.at("/metrics", routes::get(probes::metrics(registry)));
+    Ok(shell::wrap(route.data(key), metrics))
+}
+
+impl Service {
+    /// Now, by the database's clock.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.clock.now().await
+    }
+}
+
+/// There is no such thing.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {what} `{id}`")]
+struct NotThere {
+    what: &'static str,
+    code: &'static str,
+    id: String,
+}
+
+impl Failure for NotThere {
+    fn code(&self) -> &'static str {
+        self.code
+    }
+    fn class(&self) -> Class {
+        Class::NotFound
+    }
+}
+
+/// The rail's book cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct BookDown(#[from] RailDown);
+
+impl Failure for BookDown {
+    fn code(&self) -> &'static str {
+        "unavailable"
+    }
+    fn class(&self) -> Class {
+        Class::Unavailable
+    }
+}
+
+/// What is there, or a 404 that names it.
+fn there<T>(found: Option<T>, what: &'static str, code: &'static str, id: impl ToString) -> Result<Js<T>, NotThere> {
+    found.map(Js).ok_or_else(|| NotThere { what, code, id: id.to_string() })
+}

@@ -1,0 +1,105 @@
+//! `GET /simulator/transfers`: what the simulator was asked to pay.
+
+use super::{BookDown, Tag};
+use crate::{
+    compose::Service,
+    http::{
+        auth::{AdminOrSystem, Auth},
+        fault::Fault,
+        page::{Limit, LimitParam, Page},
+        params::QueryParam,
+        payload::Js,
+        problem::Answer,
+        responses::responses,
+        scalars::{Sc, Scalar},
+    },
+};
+use app::ports::{queries, rail::Transfer};
+use domain::{currency::Currency, timestamp::Timestamp};
+use poem_openapi::{Object, OpenApi, registry::MetaSchema};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The simulator's name for a transfer.
+#[derive(Clone, Debug)]
+pub struct TransferId(String);
+
+impl Scalar for TransferId {
+    const NAME: &'static str = "TransferId";
+    fn describe(schema: &mut MetaSchema) {
+        schema.description = Some("A transfer in the simulator's book.");
+        schema.pattern = Some("^sim_[0-9a-z]{26}$".to_owned());
+    }
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let digits = text.strip_prefix("sim_").filter(|digits| {
+            digits.len() == 26 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        });
+        digits.map(|_| Self(text.to_owned())).ok_or_else(|| Fault::invalid_format("This must be `sim_` and 26 digits."))
+    }
+    fn wire(&self) -> Value {
+        self.0.clone().into()
+    }
+}
+
+/// A transfer: one for each idempotency key.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Transfer", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct TransferView {
+    id: Sc<TransferId>,
+    idempotency_key: String,
+    item_id: String,
+    recipient_id: String,
+    amount: i64,
+    currency: Sc<Currency>,
+    /// `paid` or `declined`.
+    outcome: String,
+    created_at: Sc<Timestamp>,
+}
+
+impl From<Transfer> for TransferView {
+    fn from(transfer: Transfer) -> Self {
+        let Transfer { id, idempotency_key, item, recipient, amount, outcome, created_at } = transfer;
+        Self {
+            id: Sc(TransferId(id)),
+            idempotency_key,
+            item_id: item,
+            recipient_id: recipient,
+            amount: amount.amount_minor,
+            currency: Sc(amount.currency),
+            outcome: outcome.to_owned(),
+            created_at: Sc(created_at),
+        }
+    }
+}
+
+responses! {
+    /// Answers of `GET /simulator/transfers`.
+    ListAnswer {
+        /// The transfers, newest first.
+        200 Listed(Js<Page<TransferView>>),
+    }
+    errors []
+}
+
+/// The endpoints of this file.
+pub struct Transfers(pub(super) Arc<Service>);
+
+#[OpenApi]
+impl Transfers {
+    /// List the simulator's transfers
+    ///
+    /// Its own book, newest first: what a provider would say it was asked to pay.
+    #[oai(path = "/simulator/transfers", method = "get", operation_id = "listTransfers", tag = "Tag::Simulator")]
+    async fn list(
+        &self,
+        _auth: Auth<AdminOrSystem>,
+        limit: LimitParam,
+        starting_after: QueryParam<Option<Sc<TransferId>>>,
+    ) -> Answer<ListAnswer> {
+        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0.0) };
+        let transfers = self.0.simulator.transfers(page).await.map_err(BookDown)?;
+        Ok(ListAnswer::Listed(Js(transfers.map(TransferView::from).into())))
+    }
+}

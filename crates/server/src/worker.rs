@@ -1,0 +1,89 @@
+//! The worker's timers and signals. What it does in a turn are use cases in `app`.
+
+use app::{
+    events::relay_events::relay_events,
+    payouts::{do_jobs::do_jobs, execute_batch::Ports},
+    ports::{Clock, EventPublisher, Ids, JobQueue, Outbox, PayoutRepository, Rails},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How long a job is ours. Calls to a rail are shorter.
+const JOB_LEASE: Duration = Duration::from_secs(15);
+/// Jobs done side by side.
+const JOBS_AT_ONCE: u32 = 8;
+/// The net under the wake-up: how long a job of another process waits at most.
+const JOB_POLL: Duration = Duration::from_millis(500);
+/// How long events are ours while they are delivered.
+const EVENT_LEASE: Duration = Duration::from_secs(30);
+/// Events delivered in one turn.
+const EVENTS_AT_ONCE: u32 = 256;
+/// How often the outbox is looked at.
+const EVENT_POLL: Duration = Duration::from_millis(250);
+/// How long to wait when the database cannot be used.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Everything the worker needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    /// Where batches are kept.
+    pub repository: Arc<dyn PayoutRepository>,
+    /// Where jobs come from.
+    pub queue: Arc<dyn JobQueue>,
+    /// What is to be published.
+    pub outbox: Arc<dyn Outbox>,
+    /// Where it is published.
+    pub publisher: Arc<dyn EventPublisher>,
+    /// Where money goes out.
+    pub rails: Rails,
+    /// Names.
+    pub ids: Arc<dyn Ids>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Worker {
+    /// Works until told to stop. What is in flight then is finished, so every lease is given back.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        tokio::join!(self.do_jobs(stop.clone()), self.relay_events(stop));
+    }
+
+    async fn do_jobs(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let ports = Ports {
+                repository: self.repository.as_ref(),
+                rails: &self.rails,
+                ids: self.ids.as_ref(),
+                clock: self.clock.as_ref(),
+            };
+            match do_jobs(ports, self.queue.as_ref(), JOBS_AT_ONCE, JOB_LEASE).await {
+                Ok(0) => unless_stopped(&mut stop, self.queue.wait(JOB_POLL)).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "cannot claim jobs; trying again");
+                    unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
+                }
+            }
+        }
+    }
+
+    async fn relay_events(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            match relay_events(self.outbox.as_ref(), self.publisher.as_ref(), EVENTS_AT_ONCE, EVENT_LEASE).await {
+                Ok(0) => unless_stopped(&mut stop, tokio::time::sleep(EVENT_POLL)).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "cannot deliver events; trying again");
+                    unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn unless_stopped(stop: &mut watch::Receiver<bool>, wait: impl Future<Output = ()>) {
+    tokio::select! {
+        () = wait => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
