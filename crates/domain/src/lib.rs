@@ -27,3 +27,6 @@ pub mod money;
 pub mod recipient;
 pub mod revenue_model;
 pub mod timestamp;
+
+#[cfg(test)]
+mod vectors;
