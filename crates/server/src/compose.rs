@@ -5,7 +5,7 @@ use adapters::{
     events::LogPublisher,
     ids::UuidV7,
     rails::simulator::{OpenError, Simulator},
-    memory::Memory,
+    sql::{Sql, SqlError},
 };
 use app::ports::{Clock, Ids, PayoutQueries, PayoutRepository, Rails, SimulatorBook};
 use std::sync::Arc;
@@ -32,6 +32,9 @@ pub struct Service {
 /// Why the service cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
     /// The simulator cannot be used.
     #[error(transparent)]
     Simulator(#[from] OpenError),
@@ -50,7 +53,8 @@ pub struct Migration {
 /// # Errors
 /// See [`ComposeError`].
 pub async fn service(config: &Config) -> Result<Service, ComposeError> {
-    let sql = Memory::default();
+    let sql = Sql::connect(&config.database_url.value).await?;
+    sql.migrate().await?;
     let ids: Arc<dyn Ids> = Arc::new(UuidV7);
     let simulator = Simulator::open(&config.data_dir.value.join("simulator.db"), ids.clone()).await?;
     let rails = Rails::new(Arc::new(simulator.clone()), []);
@@ -79,7 +83,7 @@ pub async fn service(config: &Config) -> Result<Service, ComposeError> {
 /// # Errors
 /// If the database cannot be used.
 pub async fn migrate(config: &Config) -> Result<(), ComposeError> {
-    let _ = config; Ok(())
+    Ok(Sql::connect(&config.database_url.value).await?.migrate().await?)
 }
 
 /// Which migrations the database has.
@@ -87,5 +91,7 @@ pub async fn migrate(config: &Config) -> Result<(), ComposeError> {
 /// # Errors
 /// If the database cannot be used.
 pub async fn migrations(config: &Config) -> Result<Vec<Migration>, ComposeError> {
-    let _ = config; Ok(vec![])
+    let sql = Sql::connect(&config.database_url.value).await?;
+    let known = sql.migrations().await?;
+    Ok(known.into_iter().map(|known| Migration { name: known.name, applied: known.applied }).collect())
 }

@@ -161,14 +161,6 @@ impl Field<'_> {
         }
     }
 
-    /// An explicit `null`, or what `reader` reads.
-    pub fn nullable<V>(self, reader: impl FnOnce(Field<'_>) -> Option<V>) -> Option<Option<V>> {
-        match self.node {
-            Node::Null => Some(None),
-            _ => reader(self).map(Some),
-        }
-    }
-
     /// A list of so many elements. Every element is read, also after a faulty one.
     pub fn list<V>(
         self,

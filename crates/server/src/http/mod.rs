@@ -6,7 +6,7 @@
 //! * [`routes`]: the table of methods and paths, and what each operation declares
 //! * [`auth`] and [`token`]: who calls, and whether they may
 //! * [`payload`], [`json`], [`fields`]: a body becomes a typed value, or a list of every fault in it
-//! * [`params`], [`page`]: the same for path, query and headers
+//! * [`params`], [`page`]: the same for path and query
 //!
 //! On the way out, [`responses`] names what an endpoint may answer, and [`problem`] turns errors into
 //! statuses: it is the only module that knows which status an error has. [`openapi`] and [`docs`]

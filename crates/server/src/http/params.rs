@@ -1,4 +1,4 @@
-//! Path, query and header parameters, typed, with faults that name the parameter as the client wrote it.
+//! Path and query parameters, typed, with faults that name the parameter as the client wrote it.
 //!
 //! The framework numbers path parameters and ignores query parameters that nobody reads; both would mislead
 //! a client. [`super::routes`] hands each request what its operation declares, and the extractors here go
@@ -163,21 +163,5 @@ parameter! {
     QueryParam in Query, |request, name| {
         let sent = request.data::<Asked>().map(|asked| asked.query.iter());
         Ok(sent.into_iter().flatten().find(|(known, _)| known == name).map(|(_, value)| value.as_str()))
-    }
-}
-
-parameter! {
-    /// A parameter in a header.
-    HeaderParam in Header, |request, name| {
-        let mut sent = request.headers().get_all(name).iter();
-        let refuse = |fault: Fault| Err(ApiError::validation(vec![fault.at(pointer(name))]).into());
-        match (sent.next(), sent.next()) {
-            (None, _) => Ok(None),
-            (Some(only), None) => match only.to_str() {
-                Ok(text) => Ok(Some(text)),
-                Err(_) => refuse(Fault::invalid_format("This header must be visible ASCII characters.")),
-            },
-            (Some(_), Some(_)) => refuse(Fault::new("repeated_parameter", "This header was sent more than once.")),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::http::{
     fault::Fault,
     fields::{Field, Number},
-    scalars::{Sc, Scalar},
+    scalars::Scalar,
 };
 use app::ports::queries::SumMinor;
 use domain::{
@@ -304,8 +304,3 @@ answered!(
         ..MetaSchema::new("object")
     }
 );
-
-/// Wraps what may be absent.
-pub fn sc<T>(value: Option<T>) -> Option<Sc<T>> {
-    value.map(Sc)
-}

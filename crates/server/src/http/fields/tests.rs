@@ -15,14 +15,14 @@ fn amount(field: Field<'_>) -> Option<i64> {
 struct Sample {
     amount: i64,
     memo: Option<String>,
-    note: Option<Option<bool>>,
+    note: Option<bool>,
     shares: Vec<i64>,
 }
 
 fn sample(fields: &mut Fields<'_>) -> Option<Sample> {
     let amount = fields.required("amount", amount);
     let memo = fields.optional("a/b~c", |field| field.text(1..=5));
-    let note = fields.optional("note", |field| field.nullable(|note| note.boolean()));
+    let note = fields.optional("note", |note| note.boolean());
     let shares = fields.required("shares", |field| {
         field.list(1..=3, |share| share.object(|share| share.required("ppm", |ppm| ppm.whole_number(0..=100))))
     });
@@ -38,9 +38,9 @@ fn check(text: &str, expected: &[&str]) {
 
 #[test]
 fn a_good_document_is_read() {
-    let text = r#"{"amount": 9223372036854775807, "note": null, "shares": [{"ppm": 0}, {"ppm": 100}]}"#;
+    let text = r#"{"amount": 9223372036854775807, "note": true, "shares": [{"ppm": 0}, {"ppm": 100}]}"#;
     let read = read(&json::parse(text.as_bytes()).unwrap(), Vec::new(), sample).unwrap();
-    assert_eq!(read, Sample { amount: i64::MAX, memo: None, note: Some(None), shares: vec![0, 100] });
+    assert_eq!(read, Sample { amount: i64::MAX, memo: None, note: Some(true), shares: vec![0, 100] });
 }
 
 #[test]

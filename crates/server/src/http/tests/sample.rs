@@ -5,7 +5,7 @@ use super::super::{
     fault::Fault,
     fields::{Field, Fields},
     page::{Limit, LimitParam, Page},
-    params::{HeaderParam, PathParam, QueryParam},
+    params::{PathParam, QueryParam},
     payload::{Body, FromBody, Js},
     problem::Answer,
     responses::responses,
@@ -115,8 +115,7 @@ impl Rule {
 pub struct NewThing {
     pub thing_id: Sc<ThingId>,
     pub amount: Sc<Amount>,
-    /// May be null.
-    #[oai(nullable, validator(min_length = 1, max_length = 10, pattern = "^[^\\u0000]*$"))]
+    #[oai(validator(min_length = 1, max_length = 10, pattern = "^[^\\u0000]*$"))]
     pub memo: Option<String>,
     pub rule: Option<Rule>,
 }
@@ -127,9 +126,9 @@ impl FromBody for NewThing {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let thing_id = fields.required("thingId", Sc::read);
         let amount = fields.required("amount", Sc::read);
-        let memo = fields.optional("memo", |memo| memo.nullable(|memo| memo.text(1..=10)));
+        let memo = fields.optional("memo", |memo| memo.text(1..=10));
         let rule = fields.optional("rule", Rule::read);
-        Some(Self { thing_id: thing_id?, amount: amount?, memo: memo?.flatten(), rule: rule? })
+        Some(Self { thing_id: thing_id?, amount: amount?, memo: memo?, rule: rule? })
     }
 }
 
@@ -241,7 +240,6 @@ impl Sample {
         _auth: Auth<Authenticated>,
         part: PathParam<Sc<Amount>>,
         thing: PathParam<Sc<ThingId>>,
-        #[oai(name = "X-Memo")] memo: HeaderParam<Option<Sc<ThingId>>>,
     ) -> Answer<ReadPart> {
         if part.0.0 == Amount(404) {
             fail("part_not_found", Class::NotFound)?;
@@ -249,8 +247,7 @@ impl Sample {
         if part.0.0 == Amount(409) {
             fail("undeclared", Class::Conflict)?;
         }
-        let memo = memo.0.map(|memo| memo.0.0);
-        Ok(ReadPart::Found(Js(Thing { thing_id: thing.0, amount: part.0, memo })))
+        Ok(ReadPart::Found(Js(Thing { thing_id: thing.0, amount: part.0, memo: None })))
     }
 
     /// Whether the sample is alive

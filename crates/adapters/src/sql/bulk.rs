@@ -1,0 +1,92 @@
+//! Many rows with one statement. Their number is a power of two, so that few statements are prepared and kept.
+
+use super::dialect::Dialect;
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Value};
+
+/// Most rows of one statement.
+const ROWS_MAX: usize = 64;
+
+/// Parts whose lengths are powers of two, in order.
+pub(super) fn parts<T>(mut all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let length = 1 << all.len().min(ROWS_MAX).checked_ilog2()?;
+        let rest = all.split_off(length);
+        Some(std::mem::replace(&mut all, rest))
+    })
+}
+
+/// Adds rows.
+pub(super) async fn insert<M, A>(write: &DatabaseTransaction, rows: Vec<M>) -> Result<(), DbErr>
+where
+    M: IntoActiveModel<A> + Send,
+    A: ActiveModelTrait + Send,
+{
+    for part in parts(rows) {
+        let rows = part.into_iter().map(IntoActiveModel::into_active_model);
+        <A::Entity as EntityTrait>::insert_many::<A, _>(rows).exec_without_returning(write).await?;
+    }
+    Ok(())
+}
+
+/// A table whose rows count their writes, and the columns that a write sets.
+pub(super) struct Revised {
+    pub(super) table: &'static str,
+    pub(super) columns: &'static [&'static str],
+}
+
+/// Sets the columns of rows that still have the revision they were read at, and answers how many those were. A row
+/// is its id, the revision, and the values of the columns in order.
+pub(super) async fn update(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    what: &Revised,
+    rows: Vec<Vec<Value>>,
+) -> Result<u64, DbErr> {
+    let mut updated = 0;
+    for part in parts(rows) {
+        let sql = update_statement(what, part.len());
+        let statement = dialect.statement(sql, part.into_iter().flatten());
+        updated += write.execute_raw(statement).await?.rows_affected();
+    }
+    Ok(updated)
+}
+
+fn update_statement(Revised { table, columns }: &Revised, rows: usize) -> String {
+    let width = columns.len() + 2;
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    let sets: Vec<String> = columns.iter().map(|column| format!("{column} = fresh.{column}")).collect();
+    format!(
+        "WITH fresh (id, seen, {}) AS (VALUES {})
+         UPDATE {table} SET {}, revision = {table}.revision + 1 FROM fresh
+         WHERE {table}.id = fresh.id AND {table}.revision = fresh.seen",
+        columns.join(", "),
+        rows.join(", "),
+        sets.join(", "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_powers_of_two_and_lose_nothing() {
+        for length in [0, 1, 2, 3, 63, 64, 65, 200] {
+            let all: Vec<usize> = (0..length).collect();
+            let parts: Vec<Vec<usize>> = parts(all.clone()).collect();
+            assert!(parts.iter().all(|part| part.len().is_power_of_two() && part.len() <= ROWS_MAX));
+            assert_eq!(parts.concat(), all);
+        }
+    }
+
+    #[test]
+    fn an_update_names_every_value_once() {
+        let what = Revised { table: "t", columns: &["a"] };
+        let sql = update_statement(&what, 2);
+        assert!(sql.contains("VALUES ($1, $2, $3), ($4, $5, $6)") && sql.contains("SET a = fresh.a, revision"));
+    }
+}

@@ -1,0 +1,171 @@
+//! Jobs and events are handed out, each to one who asks, until the lease runs out.
+
+use super::{
+    Sql, bulk,
+    dialect::{Dialect, micros},
+    error::store,
+    rows::{event, job},
+};
+use app::{
+    job::{Claimed, Lease},
+    ports::{JobQueue, Outbox, StoreError},
+};
+use async_trait::async_trait;
+use domain::{event::Event, ids::EventId};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use std::time::Duration;
+
+/// What is true of a job, `$1`, while the claimer with the attempt `$2` has it. A lease that ran out is lost, even if
+/// nobody else has claimed the job yet.
+pub(super) fn is_held(dialect: Dialect) -> String {
+    format!("id = $1 AND attempt = $2 AND {}", is_leased(dialect))
+}
+
+/// What is true of a job while somebody has it.
+pub(super) fn is_leased(dialect: Dialect) -> String {
+    format!("state = 'ready' AND leased AND run_at > {}", dialect.now())
+}
+
+impl Sql {
+    /// The claimed rows, the one longest due first.
+    async fn claim_rows(&self, limit: u32, lease: Duration) -> Result<Vec<job::Model>, DbErr> {
+        match self.dialect() {
+            Dialect::Sqlite => self.claim_rows_in_sqlite(limit, lease).await,
+            Dialect::Postgres => self.claim_rows_in_postgres(limit, lease).await,
+        }
+    }
+
+    /// One statement. The selection is materialized, so that no more rows are locked than are claimed; the moment
+    /// is, so that it is one and the index can be used.
+    async fn claim_rows_in_postgres(&self, limit: u32, lease: Duration) -> Result<Vec<job::Model>, DbErr> {
+        let now = self.dialect().now();
+        let sql = format!(
+            "WITH moment AS MATERIALIZED (SELECT {now} AS now),
+             due AS MATERIALIZED (
+               SELECT id, run_at FROM jobs WHERE state = 'ready' AND run_at <= (SELECT now FROM moment)
+               ORDER BY run_at, id LIMIT $1 FOR UPDATE SKIP LOCKED),
+             claimed AS (
+               UPDATE jobs SET run_at = (SELECT now FROM moment) + $2, leased = TRUE, woken = FALSE,
+                 attempt = attempt + 1
+               FROM due WHERE jobs.id = due.id
+               RETURNING jobs.*, due.run_at AS due_at)
+             SELECT * FROM claimed ORDER BY due_at, id"
+        );
+        let values = [i64::from(limit).into(), micros(lease).into()];
+        job::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.database()).await
+    }
+
+    /// Two statements of the one writer: an update cannot answer in the order in which the jobs were due.
+    async fn claim_rows_in_sqlite(&self, limit: u32, lease: Duration) -> Result<Vec<job::Model>, DbErr> {
+        let now = self.dialect().now();
+        let write = self.begin_write().await?;
+        let sql = format!("SELECT * FROM jobs WHERE state = 'ready' AND run_at <= {now} ORDER BY run_at, id LIMIT $1");
+        let due = self.dialect().statement(sql, [i64::from(limit).into()]);
+        let mut claimed = job::Model::find_by_statement(due).all(&*write).await?;
+        if claimed.is_empty() {
+            write.rollback().await?;
+            return Ok(claimed);
+        }
+        let sql = format!(
+            "UPDATE jobs SET run_at = {now} + $1, leased = TRUE, woken = FALSE, attempt = attempt + 1
+             WHERE id = $2"
+        );
+        for job in &mut claimed {
+            job.attempt += 1;
+            let values = [micros(lease).into(), job.id.into()];
+            write.execute_raw(self.dialect().statement(sql.as_str(), values)).await?;
+        }
+        write.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Changes a job if the lease is still held. `$3` is a span.
+    async fn change_held(&self, lease: &Lease, sets: &str, span: Duration) -> Result<bool, StoreError> {
+        let dialect = self.dialect();
+        let sql = format!("UPDATE jobs SET {sets} WHERE {}", is_held(dialect));
+        let values = [lease.job.uuid().into(), i64::from(lease.attempt).into(), micros(span).into()];
+        let _turn = self.turn_to_write().await.map_err(store)?;
+        let result = self.database().execute_raw(dialect.statement(sql, values)).await.map_err(store)?;
+        Ok(result.rows_affected() > 0)
+    }
+}
+
+#[async_trait]
+impl JobQueue for Sql {
+    async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<Claimed>, StoreError> {
+        let told = self.work().told();
+        let rows = self.claim_rows(limit, lease).await.map_err(store)?;
+        if rows.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+            // A full hand leaves open whether there was more.
+            self.work().saw(told);
+        }
+        Ok(readable(rows, job::Model::read))
+    }
+
+    async fn extend(&self, lease: &Lease, duration: Duration) -> Result<bool, StoreError> {
+        let sets = format!("run_at = {} + $3", self.dialect().now());
+        self.change_held(lease, &sets, duration).await
+    }
+
+    async fn release(&self, lease: &Lease, delay: Duration) -> Result<(), StoreError> {
+        let sets = format!("leased = FALSE, run_at = {} + $3", self.dialect().now());
+        if self.change_held(lease, &sets, delay).await? {
+            self.work().tell();
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, at_most: Duration) {
+        self.work().wait(at_most).await;
+    }
+}
+
+#[async_trait]
+impl Outbox for Sql {
+    async fn unpublished(&self, limit: u32, lease: Duration) -> Result<Vec<Event>, StoreError> {
+        let (now, skip_locked) = (self.dialect().now(), self.dialect().skip_locked());
+        let sql = format!(
+            "WITH moment AS MATERIALIZED (SELECT {now} AS now),
+             free AS MATERIALIZED (
+               SELECT id FROM outbox
+               WHERE published_at IS NULL AND (leased_until IS NULL OR leased_until <= (SELECT now FROM moment))
+               ORDER BY id LIMIT $1 {skip_locked})
+             UPDATE outbox SET leased_until = (SELECT now FROM moment) + $2
+             WHERE id IN (SELECT id FROM free) RETURNING *"
+        );
+        let values = [i64::from(limit).into(), micros(lease).into()];
+        let _turn = self.turn_to_write().await.map_err(store)?;
+        let found = event::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.database()).await;
+        let mut rows = found.map_err(store)?;
+        rows.sort_by_key(|row| row.id);
+        Ok(readable(rows, event::Model::read))
+    }
+
+    async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError> {
+        let write = self.begin_write().await.map_err(store)?;
+        for part in bulk::parts(events.to_vec()) {
+            let places: Vec<String> = (1..=part.len()).map(|at| format!("${at}")).collect();
+            let sql = format!(
+                "UPDATE outbox SET published_at = {} WHERE published_at IS NULL AND id IN ({})",
+                self.dialect().now(),
+                places.join(", ")
+            );
+            let values = part.into_iter().map(|id| id.uuid().into());
+            write.execute_raw(self.dialect().statement(sql, values)).await.map_err(store)?;
+        }
+        write.commit().await.map_err(store)
+    }
+}
+
+/// Those that can be read. One that cannot, perhaps of a newer version, must not stop its neighbours: it is leased
+/// like them, and comes again.
+fn readable<R, T>(rows: Vec<R>, read: impl Fn(R) -> Result<T, StoreError>) -> Vec<T> {
+    let read = rows.into_iter().filter_map(|row| match read(row) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!(error = %error, "passed over what cannot be read");
+            None
+        }
+    });
+    read.collect()
+}

@@ -1,0 +1,34 @@
+//! The time that everybody agrees on: the database's clock, and an offset that is zero but in tests.
+
+use super::{Sql, SqlError, dialect::micros, error::store};
+use app::ports::{Clock, StoreError};
+use async_trait::async_trait;
+use domain::timestamp::Timestamp;
+use sea_orm::{ConnectionTrait, DbErr};
+use std::time::Duration;
+
+impl Sql {
+    /// Moves the clock of everybody who uses this database into the future. For tests and the test clock.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn advance_clock(&self, by: Duration) -> Result<(), SqlError> {
+        let _turn = self.turn_to_write().await?;
+        let sql = "UPDATE clock SET offset_us = offset_us + $1";
+        self.database().execute_raw(self.dialect().statement(sql, [micros(by).into()])).await?;
+        // What was due later may be due now.
+        self.work().tell();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Clock for Sql {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let sql = format!("SELECT {}", self.dialect().now());
+        let row = self.database().query_one_raw(self.dialect().statement(sql, [])).await.map_err(store)?;
+        let row = row.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
+        let micros: i64 = row.try_get_by_index(0).map_err(store)?;
+        Ok(Timestamp::from_unix_micros(micros))
+    }
+}

@@ -1,0 +1,287 @@
+//! A change is one transaction: the lease first, then what must still be as it was read, then what must not exist
+//! yet. The first that does not hold decides the answer, and leaves nothing behind.
+//!
+//! Rows of jobs are written before all others, so that two writers never wait for each other crosswise.
+
+use super::{
+    Sql, bulk,
+    claim::{is_held, is_leased},
+    dialect::Dialect,
+    error::{self, store, taken_key},
+    rows::{
+        batch, event, instruction, instruction_item, item, job, ledger_entry, ledger_transaction, recipient,
+        revenue_model,
+    },
+};
+use app::{
+    change::{Change, New, Update},
+    job::{LeaseStep, Wake},
+    ports::{CommitError, DuplicateKey, StoreError},
+};
+use domain::instruction::Instruction;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Value,
+    sea_query::OnConflict,
+};
+
+/// Why a change cannot be applied.
+enum Refused {
+    LeaseLost,
+    Stale,
+    EscrowTaken,
+    Store(StoreError),
+    Database(DbErr),
+}
+
+impl From<DbErr> for Refused {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl Sql {
+    pub(super) async fn commit_change(&self, change: &Change) -> Result<(), CommitError> {
+        let write = self.begin_write().await.map_err(store)?;
+        match apply(&write, self.dialect(), change).await {
+            Ok(is_work) => {
+                write.commit().await.map_err(error::commit)?;
+                if is_work {
+                    self.work().tell();
+                }
+                Ok(())
+            }
+            Err(refused) => {
+                // A connection that cannot even roll back is closed, and that rolls back.
+                let _ = write.rollback().await;
+                Err(self.explain(refused, change).await)
+            }
+        }
+    }
+
+    async fn explain(&self, refused: Refused, change: &Change) -> CommitError {
+        match refused {
+            Refused::LeaseLost => CommitError::LeaseLost,
+            Refused::Stale => CommitError::Stale,
+            Refused::EscrowTaken => self.taken("batches_escrow", change).await,
+            Refused::Store(error) => error.into(),
+            Refused::Database(error) => match taken_key(&error) {
+                Some(key) => self.taken(&key, change).await,
+                None => store(error).into(),
+            },
+        }
+    }
+
+    /// Which of the keys that the change would take is taken: the database names the constraint, not the row.
+    async fn taken(&self, constraint: &str, change: &Change) -> CommitError {
+        let wanted = keys_under(constraint, change);
+        for (at, key) in wanted.iter().enumerate() {
+            let is_taken = match wanted[..at].contains(key) {
+                true => Ok(true),
+                false => self.is_taken(key).await,
+            };
+            match is_taken {
+                Ok(true) => return CommitError::Duplicate(key.clone()),
+                Ok(false) => {}
+                Err(error) => return store(error).into(),
+            }
+        }
+        CommitError::Duplicate(DuplicateKey::Other(constraint.to_owned()))
+    }
+
+    async fn is_taken(&self, key: &DuplicateKey) -> Result<bool, DbErr> {
+        let database = self.database();
+        Ok(match key {
+            DuplicateKey::Escrow(escrow) => {
+                let taken = batch::Entity::find().filter(batch::Column::EscrowId.eq(escrow.as_str()));
+                taken.one(database).await?.is_some()
+            }
+            DuplicateKey::ModelVersion(project, version) => {
+                let id = (project.to_string(), i64::from(*version));
+                revenue_model::Entity::find_by_id(id).one(database).await?.is_some()
+            }
+            DuplicateKey::Recipient(id) => recipient::Entity::find_by_id(id.to_string()).one(database).await?.is_some(),
+            DuplicateKey::LiveInstruction(item) => {
+                let of_item = instruction_item::Entity::find().filter(instruction_item::Column::ItemId.eq(item.uuid()));
+                of_item.filter(instruction_item::Column::Live.eq(true)).one(database).await?.is_some()
+            }
+            DuplicateKey::Job(id) => job::Entity::find_by_id(id.uuid()).one(database).await?.is_some(),
+            DuplicateKey::Other(_) => false,
+        })
+    }
+}
+
+/// The keys of a change that a constraint speaks of: by its name, or by its columns.
+fn keys_under(constraint: &str, change: &Change) -> Vec<DuplicateKey> {
+    match constraint {
+        "batches_escrow" | "batches.escrow_id" => new(change, |new| match new {
+            New::Batch(batch) => vec![DuplicateKey::Escrow(batch.escrow.clone())],
+            _ => Vec::new(),
+        }),
+        "revenue_models_pkey" | "revenue_models.project_id, revenue_models.version" => new(change, |new| match new {
+            New::ModelVersion(version) => {
+                vec![DuplicateKey::ModelVersion(version.project.clone(), version.version)]
+            }
+            _ => Vec::new(),
+        }),
+        "recipients_pkey" | "recipients.id" => new(change, |new| match new {
+            New::Recipient(recipient) => vec![DuplicateKey::Recipient(recipient.id.clone())],
+            _ => Vec::new(),
+        }),
+        "instruction_items_live" | "instruction_items.item_id" => new(change, |new| match new {
+            New::Instruction(instruction) if instruction.state().is_live() => {
+                instruction.items.iter().map(|part| DuplicateKey::LiveInstruction(part.item)).collect()
+            }
+            _ => Vec::new(),
+        }),
+        "jobs_pkey" | "jobs.id" => change.enqueue.iter().map(|job| DuplicateKey::Job(job.id)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn new<T>(change: &Change, pick: impl Fn(&New) -> Vec<T>) -> Vec<T> {
+    change.insert.iter().flat_map(pick).collect()
+}
+
+/// Writes everything. Answers whether there is something to claim afterwards.
+async fn apply(write: &DatabaseTransaction, dialect: Dialect, change: &Change) -> Result<bool, Refused> {
+    let Change { insert, update, post, enqueue, wake, publish, lease } = change;
+    let all_woken = wake_jobs(write, dialect, wake).await?;
+    let is_ready = match lease {
+        Some(step) => step_lease(write, dialect, step).await?,
+        None => false,
+    };
+    if !all_woken || !update_rows(write, dialect, update).await? {
+        return Err(Refused::Stale);
+    }
+    insert_rows(write, insert).await?;
+    bulk::insert(write, post.iter().flat_map(ledger_entry::Model::write).collect()).await?;
+    bulk::insert(write, post.iter().map(ledger_transaction::Model::write).collect()).await?;
+    bulk::insert(write, enqueue.iter().map(job::Model::write).collect()).await?;
+    bulk::insert(write, publish.iter().map(event::Model::write).collect()).await?;
+    Ok(is_ready || !enqueue.is_empty() || !wake.is_empty())
+}
+
+/// Answers whether all of them exist. A job that somebody has is only told: nobody takes it from them.
+async fn wake_jobs(write: &DatabaseTransaction, dialect: Dialect, wakes: &[Wake]) -> Result<bool, DbErr> {
+    let is_leased = is_leased(dialect);
+    let sql = format!(
+        "UPDATE jobs SET state = 'ready', woken = {is_leased}, leased = {is_leased},
+           run_at = CASE WHEN NOT ({is_leased}) AND (state = 'done' OR run_at > $2) THEN $2 ELSE run_at END
+         WHERE id = $1"
+    );
+    let mut wakes: Vec<&Wake> = wakes.iter().collect();
+    wakes.sort_by_key(|wake| wake.job);
+    let mut all_exist = true;
+    for Wake { job, run_at } in wakes {
+        let values = [job.uuid().into(), run_at.unix_micros().into()];
+        let result = write.execute_raw(dialect.statement(sql.as_str(), values)).await?;
+        all_exist &= result.rows_affected() == 1;
+    }
+    Ok(all_exist)
+}
+
+/// Answers whether the job is to be claimed again.
+async fn step_lease(write: &DatabaseTransaction, dialect: Dialect, step: &LeaseStep) -> Result<bool, Refused> {
+    let now = dialect.now();
+    let (lease, sets, run_at) = match step {
+        // Locks the row until the commit: nobody claims the job before.
+        LeaseStep::Keep(lease) => (lease, "leased = leased".to_owned(), None),
+        LeaseStep::Finish(lease) => {
+            let sets = format!(
+                "state = CASE WHEN woken THEN 'ready' ELSE 'done' END, leased = FALSE, woken = FALSE, run_at = {now}"
+            );
+            (lease, sets, None)
+        }
+        LeaseStep::Again(lease, run_at) => {
+            let sets = format!("leased = FALSE, woken = FALSE, run_at = CASE WHEN woken THEN {now} ELSE $3 END");
+            (lease, sets, Some(run_at))
+        }
+    };
+    let sql = format!("UPDATE jobs SET {sets} WHERE {} RETURNING state = 'ready' AND NOT leased", is_held(dialect));
+    let mut values: Vec<Value> = vec![lease.job.uuid().into(), i64::from(lease.attempt).into()];
+    values.extend(run_at.map(|run_at| run_at.unix_micros().into()));
+    let row = write.query_one_raw(dialect.statement(sql, values)).await?;
+    Ok(row.ok_or(Refused::LeaseLost)?.try_get_by_index(0)?)
+}
+
+/// Answers whether all of them were as they were read. Batches come first: whoever moves an item holds its batch.
+async fn update_rows(write: &DatabaseTransaction, dialect: Dialect, updates: &[Update]) -> Result<bool, DbErr> {
+    let (mut batches, mut items, mut instructions, mut recipients) = (vec![], vec![], vec![], vec![]);
+    let mut known = Vec::new();
+    for update in updates {
+        match update {
+            Update::Batch(batch) => batches.push(batch::Model::revise(batch)),
+            Update::Item(item) => items.push(item::Model::revise(item)),
+            Update::Instruction(instruction) => {
+                instructions.push(instruction::Model::revise(instruction));
+                known.push(&instruction.value);
+            }
+            Update::Recipient(recipient) => recipients.push(recipient::Model::revise(recipient)),
+        }
+    }
+    let mut updated = 0;
+    for (what, rows) in [
+        (batch::Model::REVISED, batches),
+        (item::Model::REVISED, items),
+        (instruction::Model::REVISED, instructions),
+        (recipient::Model::REVISED, recipients),
+    ] {
+        updated += bulk::update(write, dialect, &what, rows).await?;
+    }
+    occupy_items(write, &known).await?;
+    Ok(usize::try_from(updated) == Ok(updates.len()))
+}
+
+/// Whether an instruction occupies its items follows from its state.
+async fn occupy_items(write: &DatabaseTransaction, instructions: &[&Instruction]) -> Result<(), DbErr> {
+    use instruction_item::{Column, Entity};
+    for live in [false, true] {
+        let of_state = instructions.iter().filter(|instruction| instruction.state().is_live() == live);
+        let ids = of_state.map(|instruction| instruction.id.uuid()).collect();
+        for part in bulk::parts::<sea_orm::prelude::Uuid>(ids) {
+            let theirs = Entity::update_many().filter(Column::InstructionId.is_in(part));
+            theirs.filter(Column::Live.ne(live)).col_expr(Column::Live, live.into()).exec(write).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Refused> {
+    let (mut batches, mut items, mut instructions, mut parts) = (vec![], vec![], vec![], vec![]);
+    let (mut versions, mut recipients) = (vec![], vec![]);
+    for new in news {
+        match new {
+            New::Batch(batch) => batches.push(batch::Model::write(batch)),
+            New::Item(item) => items.push(item::Model::write(item)),
+            New::Instruction(instruction) => {
+                instructions.push(instruction::Model::write(instruction));
+                parts.extend(instruction_item::Model::write(instruction));
+            }
+            New::ModelVersion(version) => {
+                versions.push(revenue_model::Model::write(version).map_err(Refused::Store)?);
+            }
+            New::Recipient(recipient) => recipients.push(recipient::Model::write(recipient)),
+        }
+    }
+    insert_batches(write, batches).await?;
+    bulk::insert(write, items).await?;
+    bulk::insert(write, instructions).await?;
+    bulk::insert(write, parts).await?;
+    bulk::insert(write, versions).await?;
+    bulk::insert(write, recipients).await?;
+    Ok(())
+}
+
+/// An escrow that is released twice is an everyday matter, not an error of the database.
+async fn insert_batches(write: &DatabaseTransaction, batches: Vec<batch::Model>) -> Result<(), Refused> {
+    let unless_taken = OnConflict::column(batch::Column::EscrowId).do_nothing().to_owned();
+    for part in bulk::parts(batches) {
+        let rows = part.len();
+        let batches = part.into_iter().map(IntoActiveModel::into_active_model);
+        let insert = batch::Entity::insert_many::<batch::ActiveModel, _>(batches).on_conflict(unless_taken.clone());
+        if usize::try_from(insert.exec_without_returning(write).await?) != Ok(rows) {
+            return Err(Refused::EscrowTaken);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The schema, and the rules about it that the database itself holds. Migrations expand first and contract later;
+//! one that was released never changes.
+
+mod m0001_first_tables;
+mod rules;
+
+use super::{Sql, SqlError, dialect::Dialect};
+use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm_migration::{
+    MigrationTrait, MigratorTrait,
+    migrator::{Migration, MigrationStatus as Status},
+};
+
+/// Names the advisory lock under which one process migrates: `disburse` in ASCII, folded to 63 bits.
+const LOCK: i64 = 0x6469_7362_7572_7365;
+/// How long the others wait for it.
+const LOCK_WAIT: &str = "120s";
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_first_tables::Migration)]
+    }
+}
+
+/// A step of the schema, and whether the database has taken it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+impl Sql {
+    /// Brings the schema up to date. Many processes may start at once: one migrates, the others wait for it.
+    ///
+    /// # Errors
+    /// If the database cannot be used, or was migrated by a newer version.
+    pub async fn migrate(&self) -> Result<(), SqlError> {
+        if self.migrations().await?.iter().all(|known| known.applied) {
+            return Ok(());
+        }
+        let write = self.begin_write().await?;
+        lock(&*write, self.dialect()).await?;
+        Migrator::up(&*write, None).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    /// Every step of the schema, and whether the database has taken it. Changes nothing.
+    ///
+    /// # Errors
+    /// If the database cannot be used, or was migrated by a newer version.
+    pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, SqlError> {
+        let known = Migrator::get_migration_with_status_read_only(self.database()).await?;
+        let status = |known: &Migration| MigrationStatus {
+            name: known.name().to_owned(),
+            applied: known.status() == Status::Applied,
+        };
+        Ok(known.iter().map(status).collect())
+    }
+}
+
+/// On SQLite the write transaction is the lock.
+async fn lock(write: &impl ConnectionTrait, dialect: Dialect) -> Result<(), DbErr> {
+    match dialect {
+        Dialect::Sqlite => {}
+        Dialect::Postgres => {
+            let wait = format!("SET LOCAL lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_xact_lock({LOCK})");
+            write.execute_unprepared(&wait).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Pages and screens. A page goes on after an id; nothing is counted, nothing is skipped over.
+
+use super::{
+    Sql,
+    error::store,
+    load::{instructions, items_of},
+    rows::{
+        batch, event, instruction, instruction_item, item, ledger_entry, ledger_transaction, recipient, revenue_model,
+    },
+};
+use app::{
+    change::Stored,
+    ports::{
+        PayoutQueries, StoreError,
+        queries::{
+            BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, Page, Paged, PublishedEvent,
+            TransactionFilter,
+        },
+    },
+};
+use async_trait::async_trait;
+use domain::{
+    batch::{Batch, BatchStatus},
+    ids::{BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    ledger::{Account, Transaction},
+    recipient::Recipient,
+    revenue_model::ModelVersion,
+};
+use sea_orm::{
+    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    prelude::Uuid,
+    sea_query::{Expr, ExprTrait, Order, Query, SelectStatement, UnionType},
+};
+use std::collections::HashMap;
+
+#[async_trait]
+impl PayoutQueries for Sql {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.database().ping().await.map_err(store)
+    }
+
+    async fn batches(&self, filter: BatchFilter, page: Page<BatchId>) -> Result<Paged<Batch>, StoreError> {
+        let BatchFilter { status, project, escrow } = filter;
+        let wanted = Condition::all()
+            .add_option(status.map(has_status))
+            .add_option(project.map(|project| batch::Column::ProjectId.eq(project.as_str())))
+            .add_option(escrow.map(|escrow| batch::Column::EscrowId.eq(escrow.as_str())))
+            .add_option(page.after.map(|after| batch::Column::Id.lt(after.uuid())));
+        let rows = batch::Entity::find().filter(wanted).order_by_desc(batch::Column::Id).limit(one_more(page.limit));
+        let rows = rows.all(self.database()).await.map_err(store)?;
+        let batches = rows.into_iter().map(|row| Ok(row.read()?.value)).collect::<Result<_, StoreError>>()?;
+        Ok(Paged::cut(batches, page.limit))
+    }
+
+    async fn batch(&self, batch: BatchId) -> Result<Option<BatchDetails>, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        let Some(row) = batch::Entity::find_by_id(batch.uuid()).one(&read).await.map_err(store)? else {
+            return Ok(None);
+        };
+        let items = items_of(&read, batch).await?;
+        let theirs = instruction::Entity::find().filter(instruction::Column::BatchId.eq(batch.uuid()));
+        let instructions = instructions(&read, theirs).await?;
+        let events = event::Entity::find().filter(event::Column::BatchId.eq(batch.uuid()));
+        let events = events.order_by_asc(event::Column::Id).all(&read).await.map_err(store)?;
+        read.commit().await.map_err(store)?;
+        Ok(Some(BatchDetails {
+            batch: row.read()?.value,
+            items: values(items),
+            instructions: values(instructions),
+            events: events.into_iter().map(event::Model::read).collect::<Result<_, _>>()?,
+        }))
+    }
+
+    async fn item(&self, item: ItemId) -> Result<Option<ItemDetails>, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        let Some(row) = item::Entity::find_by_id(item.uuid()).one(&read).await.map_err(store)? else {
+            return Ok(None);
+        };
+        let batch = batch::Entity::find_by_id(row.batch_id).one(&read).await.map_err(store)?;
+        let Some(batch) = batch.map(batch::Model::read).transpose()? else {
+            return Err(StoreError::Corrupt(format!("items {item}: batch_id: there is no such batch")));
+        };
+        let theirs = instruction::Entity::find().filter(instruction::Column::Id.in_subquery(instructions_for(item)));
+        let instructions = instructions(&read, theirs).await?;
+        read.commit().await.map_err(store)?;
+        let (item, currency) = (row.read()?.value, batch.value.currency);
+        Ok(Some(ItemDetails { item, currency, instructions: values(instructions) }))
+    }
+
+    async fn models(&self, project: &ProjectId, page: Page<u32>) -> Result<Paged<ModelVersion>, StoreError> {
+        use revenue_model::{Column, Entity, Model};
+        let wanted = Condition::all()
+            .add(Column::ProjectId.eq(project.as_str()))
+            .add_option(page.after.map(|after| Column::Version.lt(i64::from(after))));
+        let rows = Entity::find().filter(wanted).order_by_desc(Column::Version).limit(one_more(page.limit));
+        let rows = rows.all(self.database()).await.map_err(store)?;
+        let versions = rows.into_iter().map(Model::read).collect::<Result<_, _>>()?;
+        Ok(Paged::cut(versions, page.limit))
+    }
+
+    async fn model(&self, project: &ProjectId, version: u32) -> Result<Option<ModelVersion>, StoreError> {
+        let found = revenue_model::Entity::find_by_id((project.to_string(), i64::from(version)));
+        found.one(self.database()).await.map_err(store)?.map(revenue_model::Model::read).transpose()
+    }
+
+    async fn recipient(&self, recipient: &RecipientId) -> Result<Option<Recipient>, StoreError> {
+        let row = recipient::Entity::find_by_id(recipient.to_string()).one(self.database()).await.map_err(store)?;
+        Ok(row.map(recipient::Model::read).transpose()?.map(|found| found.value))
+    }
+
+    async fn transactions(
+        &self,
+        filter: TransactionFilter,
+        page: Page<TransactionId>,
+    ) -> Result<Paged<Transaction>, StoreError> {
+        use ledger_transaction::Column;
+        let rows = headers(filter, &page).order_by_desc(Column::Id).limit(one_more(page.limit));
+        let rows = rows.all(self.database()).await.map_err(store)?;
+        // Nothing is ever added to a transaction that is there: a second statement sees the same one.
+        let mut entries = self.entries_of(rows.iter().map(|row| row.id).collect()).await.map_err(store)?;
+        let transactions = rows.into_iter().map(|row| {
+            let entries = entries.remove(&row.id).unwrap_or_default();
+            row.read(entries)
+        });
+        Ok(Paged::cut(transactions.collect::<Result<_, _>>()?, page.limit))
+    }
+
+    async fn events(&self, filter: EventFilter, page: Page<EventId>) -> Result<Paged<PublishedEvent>, StoreError> {
+        use event::{Column, Entity, Model};
+        let EventFilter { batch, kind } = filter;
+        let wanted = Condition::all()
+            .add(Column::PublishedAt.is_not_null())
+            .add_option(batch.map(|batch| Column::BatchId.eq(batch.uuid())))
+            .add_option(kind.map(|kind| Column::Kind.eq(kind)))
+            .add_option(page.after.map(|after| Column::Id.lt(after.uuid())));
+        let rows = Entity::find().filter(wanted).order_by_desc(Column::Id).limit(one_more(page.limit));
+        let rows = rows.all(self.database()).await.map_err(store)?;
+        let events = rows.into_iter().map(Model::read_published).collect::<Result<_, _>>()?;
+        Ok(Paged::cut(events, page.limit))
+    }
+
+    async fn books(&self) -> Result<Books, StoreError> {
+        self.read_books().await
+    }
+
+    async fn executed(&self, instructions: &[InstructionId]) -> Result<Vec<Executed>, StoreError> {
+        self.read_executed(instructions).await
+    }
+}
+
+impl Sql {
+    /// The entries of the named transactions, in order.
+    async fn entries_of(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Vec<ledger_entry::Model>>, DbErr> {
+        use ledger_entry::{Column, Entity};
+        let entries = Entity::find().filter(Column::TransactionId.is_in(ids)).order_by_asc(Column::Seq);
+        let mut by_transaction: HashMap<Uuid, Vec<ledger_entry::Model>> = HashMap::new();
+        for entry in entries.all(self.database()).await? {
+            by_transaction.entry(entry.transaction_id).or_default().push(entry);
+        }
+        Ok(by_transaction)
+    }
+}
+
+/// One further than asked for tells whether there is more.
+fn one_more(limit: u32) -> u64 {
+    u64::from(limit) + 1
+}
+
+fn values<T>(stored: Vec<Stored<T>>) -> Vec<T> {
+    stored.into_iter().map(|stored| stored.value).collect()
+}
+
+/// Spelled out, as in the index of those that are not completed: with a parameter it could not be used.
+fn has_status(status: BatchStatus) -> Expr {
+    let is_status = Expr::cust(format!("status = '{}'", status.as_str()));
+    match status {
+        BatchStatus::Completed => is_status,
+        _ => is_status.and(Expr::cust("status <> 'completed'")),
+    }
+}
+
+/// The instructions for an item, live and past: one index each.
+fn instructions_for(item: ItemId) -> SelectStatement {
+    let with = |is_live: &'static str| {
+        let mut select = Query::select();
+        select.column(instruction_item::Column::InstructionId).from(instruction_item::Entity);
+        select.and_where(instruction_item::Column::ItemId.eq(item.uuid())).and_where(Expr::cust(is_live));
+        select
+    };
+    with("live").union(UnionType::All, with("NOT live")).to_owned()
+}
+
+fn headers(filter: TransactionFilter, page: &Page<TransactionId>) -> Select<ledger_transaction::Entity> {
+    use ledger_transaction::{Column, Entity};
+    let TransactionFilter { batch, account } = filter;
+    let on_account = account.map(|account| match batch {
+        // A batch has few transactions: each is asked for the account.
+        Some(_) => Expr::exists(entries_on(&account).and_where(is_of_header()).to_owned()),
+        // An account may have a great many: only as many are read as the page shows.
+        None => Column::Id.in_subquery(newest_on(&account, page)),
+    });
+    let wanted = Condition::all()
+        .add_option(batch.map(|batch| Column::BatchId.eq(batch.uuid())))
+        .add_option(on_account)
+        .add_option(page.after.map(|after| Column::Id.lt(after.uuid())));
+    Entity::find().filter(wanted)
+}
+
+fn entries_on(account: &Account) -> SelectStatement {
+    use ledger_entry::{Column, Entity};
+    let mut entries = Query::select();
+    entries.column(Column::TransactionId).from(Entity);
+    entries.and_where(Column::AccountKind.eq(account.kind())).and_where(Column::AccountSubject.eq(account.subject()));
+    entries
+}
+
+fn is_of_header() -> Expr {
+    let header = (ledger_transaction::Entity, ledger_transaction::Column::Id);
+    Expr::col((ledger_entry::Entity, ledger_entry::Column::TransactionId)).equals(header)
+}
+
+fn newest_on(account: &Account, page: &Page<TransactionId>) -> SelectStatement {
+    use ledger_entry::Column;
+    let mut entries = entries_on(account);
+    if let Some(after) = page.after {
+        entries.and_where(Column::TransactionId.lt(after.uuid()));
+    }
+    // An account may occur twice in a transaction.
+    entries.distinct().order_by(Column::TransactionId, Order::Desc).limit(one_more(page.limit)).to_owned()
+}

@@ -1,0 +1,161 @@
+//! The table `batches`.
+
+use super::{Place, digest_of};
+use crate::sql::bulk::Revised;
+use app::{change::Stored, ports::StoreError};
+use domain::{
+    batch::{Batch, BatchStatus, Fingerprint},
+    ids::{BatchId, JobId},
+    revenue_model::ModelHash,
+    timestamp::Timestamp,
+};
+use sea_orm::{Value, entity::prelude::*};
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "batches")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub escrow_id: String,
+    pub project_id: String,
+    pub milestone_id: Option<String>,
+    pub scheduled_by: String,
+    pub currency: String,
+    pub amount_minor: i64,
+    pub deductions_minor: i64,
+    pub fee_minor: i64,
+    pub tax_minor: i64,
+    pub total_net_minor: i64,
+    pub model_version: i64,
+    pub model_hash: Vec<u8>,
+    pub as_of: i64,
+    pub execute_at: Option<i64>,
+    pub fingerprint: Vec<u8>,
+    pub job_id: Uuid,
+    pub items_count: i64,
+    pub status: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub revision: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// The row of a new batch.
+    pub fn write(batch: &Batch) -> Self {
+        let Batch {
+            id,
+            escrow,
+            project,
+            milestone,
+            scheduled_by,
+            currency,
+            amount_minor,
+            deductions_minor,
+            fee_minor,
+            tax_minor,
+            total_net_minor,
+            model_version,
+            model_hash,
+            as_of,
+            execute_at,
+            fingerprint,
+            job,
+            items_count,
+            status,
+            created_at,
+            updated_at,
+        } = batch;
+        Self {
+            id: id.uuid(),
+            escrow_id: escrow.to_string(),
+            project_id: project.to_string(),
+            milestone_id: milestone.as_ref().map(ToString::to_string),
+            scheduled_by: scheduled_by.to_string(),
+            currency: currency.code().to_owned(),
+            amount_minor: *amount_minor,
+            deductions_minor: *deductions_minor,
+            fee_minor: *fee_minor,
+            tax_minor: *tax_minor,
+            total_net_minor: *total_net_minor,
+            model_version: i64::from(*model_version),
+            model_hash: digest_of(model_hash),
+            as_of: as_of.unix_micros(),
+            execute_at: execute_at.map(Timestamp::unix_micros),
+            fingerprint: fingerprint.0.to_vec(),
+            job_id: job.uuid(),
+            items_count: i64::from(*items_count),
+            status: status.as_str().to_owned(),
+            created_at: created_at.unix_micros(),
+            updated_at: updated_at.unix_micros(),
+            revision: 1,
+        }
+    }
+
+    /// What a write of the batch sets.
+    pub const REVISED: Revised = Revised { table: "batches", columns: &["status", "updated_at"] };
+
+    /// The values of [`Self::REVISED`].
+    pub fn revise(batch: &Stored<Batch>) -> Vec<Value> {
+        let Self { id, status, updated_at, .. } = Self::write(&batch.value);
+        vec![id.into(), i64::from(batch.revision).into(), status.into(), updated_at.into()]
+    }
+
+    /// The batch of a row.
+    pub fn read(self) -> Result<Stored<Batch>, StoreError> {
+        let Self {
+            id,
+            escrow_id,
+            project_id,
+            milestone_id,
+            scheduled_by,
+            currency,
+            amount_minor,
+            deductions_minor,
+            fee_minor,
+            tax_minor,
+            total_net_minor,
+            model_version,
+            model_hash,
+            as_of,
+            execute_at,
+            fingerprint,
+            job_id,
+            items_count,
+            status,
+            created_at,
+            updated_at,
+            revision,
+        } = self;
+        let id = BatchId::new(id);
+        let row = Place { table: "batches", id: &id };
+        let value = Batch {
+            id,
+            escrow: row.column("escrow_id", escrow_id.parse())?,
+            project: row.column("project_id", project_id.parse())?,
+            milestone: row.column("milestone_id", milestone_id.map(|text| text.parse()).transpose())?,
+            scheduled_by: row.column("scheduled_by", scheduled_by.parse())?,
+            currency: row.column("currency", currency.parse())?,
+            amount_minor,
+            deductions_minor,
+            fee_minor,
+            tax_minor,
+            total_net_minor,
+            model_version: row.count("model_version", model_version)?,
+            model_hash: ModelHash::of(row.digest("model_hash", model_hash)?),
+            as_of: Timestamp::from_unix_micros(as_of),
+            execute_at: execute_at.map(Timestamp::from_unix_micros),
+            fingerprint: Fingerprint(row.digest("fingerprint", fingerprint)?),
+            job: JobId::new(job_id),
+            items_count: row.count("items_count", items_count)?,
+            status: row.word("status", &status, BatchStatus::ALL, BatchStatus::as_str)?,
+            created_at: Timestamp::from_unix_micros(created_at),
+            updated_at: Timestamp::from_unix_micros(updated_at),
+        };
+        Ok(Stored { value, revision: row.count("revision", revision)? })
+    }
+}

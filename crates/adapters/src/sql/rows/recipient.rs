@@ -1,0 +1,98 @@
+//! The table `recipients`.
+
+use super::Place;
+use crate::sql::bulk::Revised;
+use app::{change::Stored, ports::StoreError};
+use domain::{
+    recipient::{Destination, Recipient, RecipientStatus, TaxRule},
+    timestamp::Timestamp,
+};
+use sea_orm::{Value, entity::prelude::*};
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "recipients")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    pub status: String,
+    pub tax_code: Option<String>,
+    pub tax_rate_ppm: Option<i64>,
+    pub rail: String,
+    pub details: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub revision: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// The row of a new recipient.
+    pub fn write(recipient: &Recipient) -> Self {
+        let Recipient { id, status, tax, destination, created_at, updated_at } = recipient;
+        let Destination { rail, details } = destination;
+        Self {
+            id: id.to_string(),
+            status: status.as_str().to_owned(),
+            tax_code: tax.as_ref().map(|rule| rule.code().to_owned()),
+            // A rate is at most a million.
+            tax_rate_ppm: tax.as_ref().map(|rule| i64::try_from(rule.rate_ppm()).unwrap_or(i64::MAX)),
+            rail: rail.to_string(),
+            details: serde_json::Value::Object(details.clone()).to_string(),
+            created_at: created_at.unix_micros(),
+            updated_at: updated_at.unix_micros(),
+            revision: 1,
+        }
+    }
+
+    /// What a write of the recipient sets.
+    pub const REVISED: Revised = Revised {
+        table: "recipients",
+        columns: &["status", "tax_code", "tax_rate_ppm", "rail", "details", "updated_at"],
+    };
+
+    /// The values of [`Self::REVISED`].
+    pub fn revise(recipient: &Stored<Recipient>) -> Vec<Value> {
+        let Self { id, status, tax_code, tax_rate_ppm, rail, details, created_at: _, updated_at, revision: _ } =
+            Self::write(&recipient.value);
+        vec![
+            id.into(),
+            i64::from(recipient.revision).into(),
+            status.into(),
+            tax_code.into(),
+            tax_rate_ppm.into(),
+            rail.into(),
+            details.into(),
+            updated_at.into(),
+        ]
+    }
+
+    /// The recipient of a row.
+    pub fn read(self) -> Result<Stored<Recipient>, StoreError> {
+        let Self { id, status, tax_code, tax_rate_ppm, rail, details, created_at, updated_at, revision } = self;
+        let row = Place { table: "recipients", id: &id };
+        let tax = match tax_code {
+            Some(code) => {
+                let rate_ppm = row.needed("tax_rate_ppm", tax_rate_ppm)?;
+                let rate_ppm = row.column("tax_rate_ppm", u64::try_from(rate_ppm))?;
+                Some(row.column("tax_code", TaxRule::try_new(&code, rate_ppm))?)
+            }
+            None => None,
+        };
+        let value = Recipient {
+            id: row.column("id", id.parse())?,
+            status: row.word("status", &status, RecipientStatus::ALL, RecipientStatus::as_str)?,
+            tax,
+            destination: Destination {
+                rail: row.column("rail", rail.parse())?,
+                details: row.column("details", serde_json::from_str(&details))?,
+            },
+            created_at: Timestamp::from_unix_micros(created_at),
+            updated_at: Timestamp::from_unix_micros(updated_at),
+        };
+        Ok(Stored { value, revision: row.count("revision", revision)? })
+    }
+}

@@ -1,0 +1,167 @@
+//! Jobs are handed out: each to one worker at a time, never early, and again if nobody finishes them.
+
+use super::{
+    Bench,
+    bench::{LEASE, PAST_LEASE},
+    sample::{enqueue, job, release, seconds},
+};
+use app::{
+    change::Change,
+    job::{Claimed, Lease, LeaseStep},
+};
+use domain::ids::JobId;
+use std::sync::Arc;
+use tokio::sync::Barrier;
+
+fn finish(lease: Lease) -> Change {
+    Change { lease: Some(LeaseStep::Finish(lease)), ..Change::default() }
+}
+
+fn ids(claimed: &[Claimed]) -> Vec<JobId> {
+    claimed.iter().map(|claimed| claimed.lease.job).collect()
+}
+
+pub async fn a_job_is_handed_out_as_it_was_enqueued(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let booked = release(now).pay("rec_ana", 1);
+    let change = booked.change();
+    let about_batch = change.enqueue[0].clone();
+    let about_recipient = job(now);
+    ports.commit(change).await;
+    ports.commit(enqueue(&about_recipient)).await;
+    let claimed = ports.claim_all().await;
+    let expected =
+        [about_batch, about_recipient].map(|job| Claimed { lease: Lease { job: job.id, attempt: 1 }, kind: job.kind });
+    assert_eq!(claimed, expected);
+}
+
+/// Two claimers rarely meet, so there are many of them, and they start together.
+pub async fn a_job_goes_to_one_worker(bench: &dyn Bench) {
+    const JOBS: usize = 20;
+    const WORKERS: usize = 8;
+    let ports = bench.ports();
+    for _ in 0..3 {
+        let now = ports.now().await;
+        let mut all: Vec<_> = (0..JOBS).map(|_| job(now)).collect();
+        ports.commit(Change { enqueue: all.clone(), ..Change::default() }).await;
+        let start = Arc::new(Barrier::new(WORKERS));
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|_| {
+                let (ports, start) = (ports.clone(), start.clone());
+                tokio::spawn(async move {
+                    start.wait().await;
+                    let mut mine = Vec::new();
+                    loop {
+                        let claimed = ports.jobs.claim(1, LEASE).await.unwrap();
+                        assert!(claimed.len() <= 1 && mine.len() <= JOBS);
+                        match claimed.into_iter().next() {
+                            Some(claimed) => mine.push(claimed.lease),
+                            None => return mine,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut claimed = Vec::new();
+        for worker in workers {
+            claimed.extend(worker.await.unwrap());
+        }
+        assert!(claimed.iter().all(|lease| lease.attempt == 1));
+        let mut claimed: Vec<JobId> = claimed.into_iter().map(|lease| lease.job).collect();
+        claimed.sort();
+        all.sort_by_key(|job| job.id);
+        assert_eq!(claimed, all.iter().map(|job| job.id).collect::<Vec<_>>(), "each once");
+    }
+}
+
+pub async fn a_claimed_job_is_handed_out_again_only_after_its_lease(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let job = job(ports.now().await);
+    ports.commit(enqueue(&job)).await;
+    for attempt in 1..=4 {
+        assert_eq!(ports.claim_one().await.lease, Lease { job: job.id, attempt });
+        ports.assert_no_job().await;
+        bench.pass(LEASE / 2).await;
+        ports.assert_no_job().await;
+        bench.pass(LEASE / 2 + seconds(1)).await;
+    }
+}
+
+pub async fn a_job_does_not_run_before_its_time(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let job = job(ports.now().await.after(seconds(600)));
+    ports.commit(enqueue(&job)).await;
+    ports.assert_no_job().await;
+    bench.pass(seconds(500)).await;
+    ports.assert_no_job().await;
+    bench.pass(seconds(101)).await;
+    assert_eq!(ports.claim_one().await.lease, Lease { job: job.id, attempt: 1 });
+}
+
+pub async fn the_oldest_job_is_handed_out_first(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let jobs = [30, 10, 50, 20, 40].map(|second| job(now.after(seconds(second))));
+    for job in &jobs {
+        ports.commit(enqueue(job)).await;
+    }
+    bench.pass(seconds(100)).await;
+    assert_eq!(ids(&ports.jobs.claim(2, LEASE).await.unwrap()), [jobs[1].id, jobs[3].id]);
+    assert_eq!(ids(&ports.jobs.claim(2, LEASE).await.unwrap()), [jobs[0].id, jobs[4].id]);
+    assert_eq!(ids(&ports.jobs.claim(2, LEASE).await.unwrap()), [jobs[2].id]);
+    assert_eq!(ports.jobs.claim(2, LEASE).await.unwrap(), []);
+}
+
+pub async fn a_finished_job_is_gone(bench: &dyn Bench) {
+    let ports = bench.ports();
+    ports.commit(enqueue(&job(ports.now().await))).await;
+    let lease = ports.claim_one().await.lease;
+    ports.commit(finish(lease)).await;
+    ports.assert_no_job().await;
+    bench.pass(PAST_LEASE * 100).await;
+    ports.assert_no_job().await;
+}
+
+pub async fn a_job_to_be_done_again_is_due_when_it_said(bench: &dyn Bench) {
+    let ports = bench.ports();
+    ports.commit(enqueue(&job(ports.now().await))).await;
+    let lease = ports.claim_one().await.lease;
+    let again = LeaseStep::Again(lease.clone(), ports.now().await.after(seconds(600)));
+    ports.commit(Change { lease: Some(again), ..Change::default() }).await;
+    bench.pass(seconds(500)).await;
+    ports.assert_no_job().await;
+    bench.pass(seconds(101)).await;
+    let claimed = ports.claim_one().await.lease;
+    assert_eq!(claimed, Lease { attempt: 2, ..lease });
+    let at_once = LeaseStep::Again(claimed, ports.now().await);
+    ports.commit(Change { lease: Some(at_once), ..Change::default() }).await;
+    assert_eq!(ports.claim_one().await.lease.attempt, 3);
+}
+
+pub async fn work_that_goes_on_keeps_its_lease(bench: &dyn Bench) {
+    let ports = bench.ports();
+    ports.commit(enqueue(&job(ports.now().await))).await;
+    let lease = ports.claim_one().await.lease;
+    for _ in 0..3 {
+        ports.commit(Change { lease: Some(LeaseStep::Keep(lease.clone())), ..Change::default() }).await;
+        ports.assert_no_job().await;
+    }
+    ports.commit(finish(lease)).await;
+    bench.pass(PAST_LEASE).await;
+    ports.assert_no_job().await;
+}
+
+pub async fn a_job_given_back_is_due_after_its_delay(bench: &dyn Bench) {
+    let ports = bench.ports();
+    ports.commit(enqueue(&job(ports.now().await))).await;
+    let one = ports.claim_one().await.lease;
+    ports.jobs.release(&one, seconds(0)).await.unwrap();
+    let two = ports.claim_one().await.lease;
+    assert_eq!(two, Lease { attempt: 2, ..one });
+    ports.jobs.release(&two, seconds(600)).await.unwrap();
+    bench.pass(seconds(500)).await;
+    ports.assert_no_job().await;
+    bench.pass(seconds(101)).await;
+    assert_eq!(ports.claim_one().await.lease.attempt, 3);
+}

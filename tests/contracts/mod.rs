@@ -1,0 +1,172 @@
+//! What each port promises, one function a promise, run on every adapter.
+//!
+//! A promise knows nothing of the adapter: it gets a [`Bench`], talks to the ports and moves the time. On a
+//! database time also runs by itself, so a promise leaves margins and never asserts an exact instant.
+
+mod bench;
+mod books;
+mod clock;
+mod duplicates;
+mod history;
+mod jobs;
+mod leases;
+mod lists;
+mod models;
+mod outbox;
+mod read_back;
+mod sample;
+mod size;
+mod stale;
+mod waiting;
+mod waking;
+
+pub use bench::{Bench, Ports};
+
+/// A named test of each promise, for one adapter.
+macro_rules! contract {
+    ($adapter:ident; $($topic:ident { $($promise:ident)+ })+) => {
+        mod $adapter {$(
+            mod $topic {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $promise() {
+                    let bench = crate::contracts::bench::$adapter().await;
+                    crate::contracts::$topic::$promise(&bench).await;
+                }
+            )+}
+        )+}
+    };
+}
+
+/// A named test of each promise, for every adapter.
+macro_rules! on_every_adapter {
+    ($($promises:tt)+) => {
+        contract! { memory; $($promises)+ }
+    };
+}
+
+on_every_adapter! {
+    read_back {
+        a_batch_is_read_back_as_written
+        items_are_read_back_in_every_state
+        instructions_are_read_back_in_every_state
+        a_model_version_is_read_back_as_written
+        a_recipient_is_read_back_as_written
+        transactions_are_read_back_as_written
+        events_are_read_back_as_written
+        what_nobody_wrote_is_absent
+        a_write_counts_the_revision_and_is_seen_everywhere
+        an_update_changes_only_what_may_change
+        only_unresolved_instructions_are_loaded_for_execution
+        a_batch_is_read_as_of_one_moment
+    }
+    duplicates {
+        a_second_batch_for_an_escrow_leaves_nothing_behind
+        a_second_model_of_one_version_leaves_nothing_behind
+        a_recipient_registered_twice_leaves_nothing_behind
+        a_second_live_instruction_for_an_item_leaves_nothing_behind
+        an_accepted_instruction_still_occupies_its_item
+        a_refused_instruction_no_longer_occupies_its_item
+        an_instruction_may_be_replaced_in_the_change_that_refuses_it
+        a_job_that_exists_leaves_nothing_behind
+        nothing_is_posted_twice
+        a_name_drawn_twice_leaves_nothing_behind
+        one_change_may_not_contradict_itself
+        a_row_without_its_batch_leaves_nothing_behind
+        of_32_releases_of_one_escrow_one_is_booked
+    }
+    stale {
+        a_stale_batch_leaves_nothing_behind
+        a_stale_item_leaves_nothing_behind
+        a_stale_instruction_leaves_nothing_behind
+        a_stale_recipient_leaves_nothing_behind
+        what_does_not_exist_cannot_be_changed
+        the_same_row_twice_in_a_change_is_stale
+        of_many_writers_of_one_revision_one_wins
+        of_many_writers_of_a_recipient_one_wins
+        the_lease_is_looked_at_first_then_revisions_then_keys
+    }
+    jobs {
+        a_job_is_handed_out_as_it_was_enqueued
+        a_job_goes_to_one_worker
+        a_claimed_job_is_handed_out_again_only_after_its_lease
+        a_job_does_not_run_before_its_time
+        the_oldest_job_is_handed_out_first
+        a_finished_job_is_gone
+        a_job_to_be_done_again_is_due_when_it_said
+        work_that_goes_on_keeps_its_lease
+        a_job_given_back_is_due_after_its_delay
+    }
+    leases {
+        a_lost_lease_leaves_nothing_behind
+        an_expired_lease_is_lost_before_anybody_claims_it
+        a_lease_that_was_used_up_is_lost
+        a_lease_that_was_given_back_is_lost
+        a_lease_of_an_unknown_job_is_lost
+        an_extended_lease_lasts_longer
+        a_lost_lease_cannot_be_extended
+        a_lost_lease_cannot_give_the_job_back
+        of_many_workers_under_one_lease_one_finishes
+    }
+    waking {
+        a_finished_job_that_is_woken_runs_again
+        a_woken_job_does_not_run_before_its_time
+        a_job_is_woken_earlier_but_never_later
+        a_job_woken_under_its_lease_runs_again_after_it_finishes
+        a_job_woken_under_its_lease_runs_at_once_instead_of_later
+        a_job_woken_under_its_lease_stays_with_its_worker
+        a_job_woken_after_its_lease_ran_out_is_due
+        waking_is_forgotten_once_the_job_is_claimed
+        waking_an_unknown_job_leaves_nothing_behind
+    }
+    waiting {
+        waiting_ends_after_its_time
+        waiting_ends_when_a_job_is_committed
+        waiting_ends_when_a_job_is_woken
+        a_job_committed_between_claim_and_wait_is_not_missed
+    }
+    outbox {
+        events_are_handed_out_in_their_order
+        an_event_goes_to_one_relay
+        a_published_event_is_not_handed_out_again
+        what_a_relay_did_not_publish_comes_back_after_its_lease
+        a_refused_change_publishes_nothing
+        publishing_twice_changes_nothing
+        only_published_events_are_listed
+    }
+    models {
+        a_project_is_unknown_until_a_model_is_stored
+        a_draft_makes_a_project_known_but_is_never_in_force
+        a_version_is_in_force_from_its_first_instant_until_before_its_last
+        of_the_versions_that_cover_an_instant_the_newest_is_in_force
+        the_newest_version_may_be_a_draft
+    }
+    lists {
+        batches_are_listed_newest_first_and_filtered
+        models_are_listed_newest_first
+        transactions_are_listed_newest_first_and_filtered
+        events_are_listed_newest_first_and_filtered
+        held_batches_are_paged_in_order
+        recipients_are_found_by_their_names
+    }
+    books {
+        empty_books_hold_nothing
+        scheduling_is_in_the_books
+        sending_paying_and_refusing_are_in_the_books
+        an_item_in_doubt_is_in_transit
+        currencies_are_kept_apart
+        every_hold_is_owed
+        sums_may_exceed_what_one_amount_can_be
+        executed_answers_for_the_instructions_asked_about
+        books_are_read_as_of_one_moment
+    }
+    clock {
+        the_clock_moves_forward
+    }
+    size {
+        a_batch_of_ten_thousand_items_is_kept
+        many_rows_change_in_one_commit
+    }
+    history {
+        any_history_has_the_same_outcome_as_in_memory
+    }
+}

@@ -1,0 +1,431 @@
+//! What is written is read back equal.
+
+use super::{
+    Bench,
+    sample::{
+        booked, event, first, fresh, insert, instruction, moved, read, recipient, release, seconds, sent, settle,
+        update, version,
+    },
+};
+use app::{
+    change::{Change, New, Stored, Update},
+    ports::{
+        queries::{BatchFilter, EventFilter, TransactionFilter},
+        repository::InForce,
+    },
+};
+use domain::{
+    batch::{Batch, BatchStatus, Fingerprint},
+    calculation::DeductionKind,
+    event::{Event, EventKind},
+    ids::{BatchId, EventId, InstructionId, ItemId, TransactionId},
+    instruction::{InstructionItem, InstructionState},
+    item::{Item, ItemState, ItemStatus, ItemStep},
+    ledger::{Account, Entry, Transaction, TransactionKind, transaction::About},
+    money::AMOUNT_MINOR_MAX,
+    recipient::{HoldReason, RecipientStatus, TaxRule},
+    revenue_model::{ModelHash, ModelSpec, ModelStatus},
+    timestamp::Timestamp,
+};
+use serde_json::json;
+
+pub async fn a_batch_is_read_back_as_written(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let plain = release(now).pay("rec_ana", 1);
+    let full =
+        release(now).pay_less("rec_ana", AMOUNT_MINOR_MAX - 12, 5, 3).deduct(DeductionKind::PspFee, 4).with(|batch| {
+            batch.escrow = read("0110c853-1d09-52d8-d73e-1194e95b5f19");
+            batch.milestone = Some(read("ms_1"));
+            batch.scheduled_by = read("507f1f77bcf86cd799439011");
+            batch.currency = read("KWD");
+            batch.model_version = u32::MAX >> 1;
+            batch.model_hash = ModelHash::of(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
+            batch.fingerprint = Fingerprint(std::array::from_fn(|at| u8::try_from(255 - at).unwrap()));
+            batch.as_of = Timestamp::MIN;
+            batch.execute_at = Some(Timestamp::MAX);
+            batch.updated_at = batch.created_at.after(seconds(1));
+        });
+    assert_eq!(full.batch.amount_minor, AMOUNT_MINOR_MAX);
+    let all: Vec<Batch> =
+        BatchStatus::ALL.map(|status| release(now).with(|batch| batch.status = status).batch).to_vec();
+    for batch in [plain.batch, full.batch].into_iter().chain(all) {
+        ports.commit(insert(New::Batch(batch.clone()))).await;
+        assert_eq!(ports.repository.batch_by_escrow(&batch.escrow).await.unwrap().as_ref(), Some(&batch));
+        let found = ports.load(batch.id).await;
+        assert_eq!(found.batch, Stored { value: batch.clone(), revision: 1 });
+        assert_eq!((found.items, found.unresolved), (vec![], vec![]));
+        let details = ports.queries.batch(batch.id).await.unwrap().unwrap();
+        assert_eq!((&details.batch, details.items.len()), (&batch, 0));
+        let filter = BatchFilter { escrow: Some(batch.escrow.clone()), ..BatchFilter::default() };
+        assert_eq!(ports.queries.batches(filter, first(10)).await.unwrap().data, [batch]);
+    }
+}
+
+fn every_state(at: Timestamp) -> Vec<ItemState> {
+    let reference = || Some("po_\u{e9}\u{4e2d}".to_owned());
+    let held = HoldReason::ALL.map(|reason| ItemState::PendingKyc { reason });
+    let other = [
+        ItemState::Scheduled,
+        ItemState::Processing,
+        ItemState::InDoubt,
+        ItemState::Paid { reference: reference(), at },
+        ItemState::Paid { reference: None, at },
+        ItemState::Failed { reason: "it's \"closed\"; -- \\ \n 'x'".into(), at },
+        ItemState::Failed { reason: String::new(), at },
+        ItemState::Returned { reference: reference(), reason: "R03".into(), at },
+        ItemState::Returned { reference: None, reason: "R03".into(), at },
+        ItemState::Cancelled { at },
+    ];
+    held.into_iter().chain(other).collect()
+}
+
+pub async fn items_are_read_back_in_every_state(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let states = every_state(now.after(seconds(3)));
+    let mut release = release(now);
+    for _ in &states {
+        release = release.pay_less("rec_ana", 100, 7, 5);
+    }
+    for (item, state) in release.items.iter_mut().zip(states) {
+        *item = in_state(item, state, item.seq, now.after(seconds(9)));
+    }
+    // Written in another order than they are read in.
+    let mut change = release.change();
+    change.insert[1..].reverse();
+    ports.commit(change).await;
+
+    let found: Vec<Item> = ports.load(release.batch.id).await.items.into_iter().map(|item| item.value).collect();
+    assert_eq!(found, release.items);
+    let details = ports.queries.batch(release.batch.id).await.unwrap().unwrap();
+    assert_eq!(details.items, release.items);
+    for item in &release.items {
+        let details = ports.queries.item(item.id).await.unwrap().unwrap();
+        assert_eq!((&details.item, details.currency), (item, release.batch.currency));
+        assert_eq!(details.instructions, []);
+    }
+}
+
+fn in_state(item: &Item, state: ItemState, attempts: u32, updated_at: Timestamp) -> Item {
+    let mut item = item.clone().in_state(state);
+    item.attempts = attempts;
+    item.updated_at = updated_at;
+    item
+}
+
+pub async fn instructions_are_read_back_in_every_state(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let mut release = release(now);
+    for amount in 1..=6 {
+        release = release.pay("rec_ana", amount);
+    }
+    let release = release.book(&ports).await;
+    let states = [
+        InstructionState::Refused { reason: "no".into() },
+        InstructionState::Accepted { reference: Some("ref 1".into()) },
+        InstructionState::Accepted { reference: None },
+        InstructionState::Sent,
+    ];
+    // The first two items were refused before they were sent again; parts keep the order they were sent in.
+    let parts = [[1, 0], [3, 2], [0, 1], [5, 4]];
+    let mut written = Vec::new();
+    for (state, places) in states.into_iter().zip(parts) {
+        let items: Vec<&Item> = places.iter().map(|place| &release.items[*place]).collect();
+        let mut value = instruction(&items, &release.batch, now).in_state(state);
+        value.rail = read("sepa_file");
+        value.generation = 3;
+        value.body = (0..=255).collect();
+        value.tries = 7;
+        value.last_sent_at = now.after(seconds(4));
+        ports.commit(insert(New::Instruction(value.clone()))).await;
+        written.push(value);
+    }
+
+    let found = ports.load(release.batch.id).await;
+    assert_eq!(found.unresolved, [Stored { value: written[3].clone(), revision: 1 }]);
+    assert_eq!(ports.queries.batch(release.batch.id).await.unwrap().unwrap().instructions, written);
+    let of_item = |place: usize| ports.queries.item(release.items[place].id);
+    assert_eq!(of_item(0).await.unwrap().unwrap().instructions, [written[0].clone(), written[2].clone()]);
+    assert_eq!(of_item(5).await.unwrap().unwrap().instructions, [written[3].clone()]);
+}
+
+pub async fn a_model_version_is_read_back_as_written(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let spec: ModelSpec = serde_json::from_value(json!({
+        "steps": [{ "type": "share", "lines": [
+            { "recipientId": "rec_ana", "percent": "33.3333" },
+            { "recipientId": "rec_bob", "remaining": true },
+            { "recipientId": "rec_bob", "weight": -1, "bps": 9_007_199_254_740_991_i64 },
+        ] }],
+        "currency": "JPY",
+        "platformFee": { "ratePpm": 50_000, "fixed": 30, "min": 1, "max": u64::MAX },
+    }))
+    .unwrap();
+    let mut draft = version("prj_film", 1, now);
+    draft.status = ModelStatus::Draft;
+    draft.effective_to = Some(now.after(seconds(1)));
+    draft.hash = spec.hash();
+    draft.spec = spec;
+    let active = version("prj_film", 2, now);
+    for written in [&draft, &active] {
+        ports.commit(insert(New::ModelVersion(written.clone()))).await;
+        assert_eq!(ports.repository.newest_model(&written.project).await.unwrap().as_ref(), Some(written));
+        let found = ports.queries.model(&written.project, written.version).await.unwrap();
+        assert_eq!(found.as_ref(), Some(written));
+        assert_eq!(found.unwrap().spec.hash(), written.hash);
+    }
+    assert_eq!(ports.queries.models(&draft.project, first(10)).await.unwrap().data, [active.clone(), draft]);
+    let in_force = ports.repository.model_in_force(&active.project, now).await.unwrap();
+    assert_eq!(in_force, InForce::Version(Box::new(active)));
+}
+
+pub async fn a_recipient_is_read_back_as_written(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let names = ["rec_ana", "rec_bob", "rec_cyd", "rec_dan"];
+    let taxes = [None, Some(TaxRule::try_new("us_nra", 1_000_000).unwrap()), Some(TaxRule::try_new("vat", 0).unwrap())];
+    for ((name, status), tax) in names.into_iter().zip(RecipientStatus::ALL).zip(taxes.into_iter().cycle()) {
+        let mut written = recipient(name, now);
+        written.status = status;
+        written.tax = tax;
+        written.updated_at = now.after(seconds(2));
+        let details = json!({
+            "iban": "DE89 3704 0044 0532 0130 00",
+            "name": "Zo\u{eb} \u{1f3ac} \"Quote\" O'Neil",
+            "nested": { "list": [1, -2, null, true, "x", u64::MAX], "empty": {} },
+        });
+        written.destination.details = details.as_object().unwrap().clone();
+        ports.commit(insert(New::Recipient(written.clone()))).await;
+        assert_eq!(ports.queries.recipient(&written.id).await.unwrap().as_ref(), Some(&written));
+        let found = ports.repository.recipients(std::slice::from_ref(&written.id)).await.unwrap();
+        assert_eq!(found, [Stored { value: written, revision: 1 }]);
+    }
+}
+
+pub async fn transactions_are_read_back_as_written(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = booked(&ports).await;
+    let about = About { batch: release.batch.id, item: None, instruction: None };
+    let accounts = [
+        Account::EscrowReceivable,
+        Account::Escrow(read("esc_1")),
+        Account::Cash(read("simulator")),
+        Account::Payable(read("rec_ana")),
+        Account::PlatformFees,
+        Account::FeeTax,
+        Account::TaxWithheld("us_nra".into()),
+        Account::Deductions(DeductionKind::Chargeback),
+        Account::Carried(read("rec_ana")),
+        Account::Debt(read("rec_ana")),
+        Account::InTransit(read("simulator")),
+        Account::RailCharges,
+    ];
+    // Entries keep their order, which is neither that of the accounts nor that of the amounts.
+    let amounts = [-AMOUNT_MINOR_MAX, 3, -2, AMOUNT_MINOR_MAX, -1, 5, -4, 1, -6, 2, 7, -5];
+    let entry = |(account, amount_minor)| Entry { account, amount_minor };
+    let entries: Vec<Entry> = accounts.into_iter().zip(amounts).map(entry).collect();
+    let mut written = ports.queries.transactions(TransactionFilter::default(), first(10)).await.unwrap().data;
+    assert_eq!(written.len(), 2, "a release and its split");
+    for (kind, currency) in TransactionKind::ALL.into_iter().zip(["USD", "JPY", "KWD", "EUR", "CHF"]) {
+        let id = TransactionId::new(fresh());
+        let at = Timestamp::MIN.after(seconds(1));
+        let transaction = Transaction::try_new(id, kind, about, read(currency), entries.clone(), at).unwrap();
+        ports.commit(Change { post: vec![transaction.clone()], ..Change::default() }).await;
+        written.insert(0, transaction);
+    }
+    let sent = sent(&ports, release.batch.id, &[0]).await;
+    let found = ports.queries.transactions(TransactionFilter::default(), first(10)).await.unwrap();
+    assert_eq!((&found.data[1..], found.has_more), (&written[..], false));
+    let item = Some(release.items[0].id);
+    let about = About { batch: release.batch.id, item, instruction: Some(sent.value.id) };
+    assert_eq!((found.data[0].kind(), found.data[0].about()), (TransactionKind::Sent, about));
+}
+
+pub async fn events_are_read_back_as_written(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = booked(&ports).await;
+    let first_event = ports.queries.batch(release.batch.id).await.unwrap().unwrap().events;
+    assert_eq!(first_event.len(), 1);
+    let mut written = first_event;
+    for (kind, item) in EventKind::all().zip([None, Some(release.items[1].id)].into_iter().cycle()) {
+        written.push(Event {
+            id: EventId::new(fresh()),
+            kind,
+            batch: Some(release.batch.id),
+            item,
+            occurred_at: Timestamp::MAX,
+            data: json!({ "text": "\u{e9} '\" \\", "number": 9_007_199_254_740_993_i64, "list": [null, false, {}] }),
+        });
+    }
+    let alone = event(ports.now().await);
+    let publish = written[1..].iter().cloned().chain([alone.clone()]).collect();
+    ports.commit(Change { publish, ..Change::default() }).await;
+
+    assert_eq!(ports.queries.batch(release.batch.id).await.unwrap().unwrap().events, written);
+    let mut all = written.clone();
+    all.push(alone);
+    assert_eq!(ports.events().await, all);
+    let ids: Vec<EventId> = all.iter().map(|event| event.id).collect();
+    ports.outbox.mark_published(&ids).await.unwrap();
+    let found = ports.queries.events(EventFilter::default(), first(100)).await.unwrap();
+    let found: Vec<Event> = found.data.into_iter().rev().map(|published| published.event).collect();
+    assert_eq!(found, all);
+    let details = ports.queries.batch(release.batch.id).await.unwrap().unwrap();
+    assert_eq!(details.events, written, "also after they were published");
+}
+
+pub async fn what_nobody_wrote_is_absent(bench: &dyn Bench) {
+    let ports = bench.ports();
+    booked(&ports).await;
+    let batch = BatchId::new(fresh());
+    assert_eq!(ports.repository.batch_by_escrow(&read("esc_none")).await.unwrap(), None);
+    assert_eq!(ports.repository.batch_for_execution(batch).await.unwrap(), None);
+    assert_eq!(ports.repository.newest_model(&read("prj_none")).await.unwrap(), None);
+    assert_eq!(ports.repository.recipients(&[read("rec_none")]).await.unwrap(), []);
+    assert_eq!(ports.repository.recipients(&[]).await.unwrap(), []);
+    assert_eq!(ports.repository.batches_held_for(&read("rec_none"), None, 10).await.unwrap(), []);
+    assert_eq!(ports.queries.batch(batch).await.unwrap(), None);
+    assert_eq!(ports.queries.item(ItemId::new(fresh())).await.unwrap(), None);
+    assert_eq!(ports.queries.model(&read("prj_none"), 1).await.unwrap(), None);
+    assert_eq!(ports.queries.models(&read("prj_none"), first(1)).await.unwrap().data, []);
+    assert_eq!(ports.queries.recipient(&read("rec_none")).await.unwrap(), None);
+    let filter = BatchFilter { project: Some(read("prj_none")), ..BatchFilter::default() };
+    assert_eq!(ports.queries.batches(filter, first(1)).await.unwrap().data, []);
+    let filter = TransactionFilter { batch: Some(batch), account: None };
+    assert_eq!(ports.queries.transactions(filter, first(1)).await.unwrap().data, []);
+    assert_eq!(ports.queries.events(EventFilter::default(), first(1)).await.unwrap().data, []);
+    assert_eq!(ports.queries.executed(&[InstructionId::new(fresh())]).await.unwrap(), []);
+    assert_eq!(ports.queries.executed(&[]).await.unwrap(), []);
+    ports.queries.ping().await.unwrap();
+}
+
+pub async fn a_write_counts_the_revision_and_is_seen_everywhere(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = booked(&ports).await;
+    let at = ports.now().await.after(seconds(1));
+    let instruction = sent(&ports, release.batch.id, &[0]).await;
+    let found = ports.load(release.batch.id).await;
+    assert_eq!(found.batch.revision, 2);
+    assert_eq!(found.batch.value.status, BatchStatus::Processing);
+    let revisions: Vec<u32> = found.items.iter().map(|item| item.revision).collect();
+    assert_eq!(revisions, [2, 1]);
+    assert_eq!((found.items[0].value.status(), found.items[0].value.attempts), (ItemStatus::Processing, 1));
+    assert_eq!(found.unresolved, [instruction]);
+
+    let again = found.unresolved[0].clone().try_map(|sent| sent.try_again(at)).unwrap();
+    ports.commit(update(Update::Instruction(again.clone()))).await;
+    assert_eq!(ports.sent(release.batch.id).await, Stored { value: again.value, revision: 2 });
+
+    let person = recipient("rec_ana", at);
+    ports.commit(insert(New::Recipient(person.clone()))).await;
+    for revision in 1..4 {
+        let value = domain::recipient::Recipient { updated_at: at.after(seconds(revision.into())), ..person.clone() };
+        ports.commit(update(Update::Recipient(Stored { value: value.clone(), revision }))).await;
+        let found = ports.repository.recipients(std::slice::from_ref(&person.id)).await.unwrap();
+        assert_eq!(found, [Stored { value: value.clone(), revision: revision + 1 }]);
+        assert_eq!(ports.queries.recipient(&person.id).await.unwrap(), Some(value));
+    }
+}
+
+pub async fn an_update_changes_only_what_may_change(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = booked(&ports).await;
+    let later = ports.now().await.after(seconds(5));
+    let instruction = sent(&ports, release.batch.id, &[0]).await.value;
+    let person = recipient("rec_ana", later);
+    ports.commit(insert(New::Recipient(person.clone()))).await;
+    let found = ports.load(release.batch.id).await;
+
+    let mut batch = found.batch.clone();
+    batch.value = Batch { status: BatchStatus::Failed, updated_at: later, ..super::sample::release(later).batch };
+    batch.value.id = release.batch.id;
+    let mut item = found.items[0].clone();
+    let state = ItemState::Paid { reference: Some("r".into()), at: later };
+    let other = &super::sample::release(later).pay_less("rec_zoe", 1, 1, 1).items[0];
+    item.value = in_state(other, state.clone(), 9, later);
+    item.value.id = release.items[0].id;
+    item.value.batch = release.batch.id;
+    let mut order = Stored { value: instruction.clone(), revision: 1 };
+    order.value.rail = read("other");
+    order.value.currency = read("JPY");
+    order.value.generation = 8;
+    order.value.body = vec![1];
+    order.value.first_sent_at = later;
+    order.value.items = vec![InstructionItem { amount_minor: 1, ..instruction.items[0].clone() }];
+    order.value.tries = 5;
+    order.value.last_sent_at = later;
+    order.value = order.value.in_state(InstructionState::Accepted { reference: None });
+    let mut who = Stored { value: person.clone(), revision: 1 };
+    who.value.created_at = later.after(seconds(1));
+    who.value.status = RecipientStatus::Blocked;
+    let update =
+        vec![Update::Batch(batch), Update::Item(item), Update::Instruction(order), Update::Recipient(who.clone())];
+    ports.commit(Change { update, ..Change::default() }).await;
+
+    let details = ports.queries.batch(release.batch.id).await.unwrap().unwrap();
+    let expected = Batch { status: BatchStatus::Failed, updated_at: later, ..release.batch };
+    assert_eq!(details.batch, expected);
+    let expected = in_state(&release.items[0], state, 9, later);
+    assert_eq!(details.items, [expected, release.items[1].clone()]);
+    let mut expected = instruction.in_state(InstructionState::Accepted { reference: None });
+    expected.tries = 5;
+    expected.last_sent_at = later;
+    assert_eq!(details.instructions, [expected]);
+    let found = ports.queries.recipient(&person.id).await.unwrap().unwrap();
+    assert_eq!((found.created_at, found.status), (person.created_at, RecipientStatus::Blocked));
+}
+
+pub async fn only_unresolved_instructions_are_loaded_for_execution(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let release = release(now).pay("rec_ana", 1).pay("rec_ana", 2).pay("rec_ana", 3).book(&ports).await;
+    let other = booked(&ports).await;
+    sent(&ports, other.batch.id, &[0]).await;
+    let mut all = Vec::new();
+    for place in 0..3 {
+        all.push(sent(&ports, release.batch.id, &[place]).await);
+    }
+    assert_eq!(ports.load(release.batch.id).await.unresolved, all, "oldest first");
+    let found = ports.load(release.batch.id).await;
+    ports.commit(settle(&found, &all[1], now)).await;
+    assert_eq!(ports.load(release.batch.id).await.unresolved, [all[0].clone(), all[2].clone()]);
+}
+
+/// A reader never sees half of a commit: here every commit writes the batch and both items.
+pub async fn a_batch_is_read_as_of_one_moment(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = booked(&ports).await;
+    let id = release.batch.id;
+    let writer = tokio::spawn({
+        let ports = ports.clone();
+        async move {
+            let now = ports.now().await;
+            for turn in 0..40 {
+                let step = if turn % 2 == 0 { ItemStep::Hold(HoldReason::RecipientPending) } else { ItemStep::Release };
+                ports.commit(moved(&ports.load(id).await, &[0, 1], step, now)).await;
+            }
+        }
+    });
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let ports = ports.clone();
+            tokio::spawn(async move {
+                let mut last = 0;
+                while last < 41 {
+                    let found = ports.load(id).await;
+                    let items: Vec<u32> = found.items.iter().map(|item| item.revision).collect();
+                    assert_eq!(items, [found.batch.revision; 2]);
+                    assert!(last <= found.batch.revision, "a commit that was seen stays seen");
+                    last = found.batch.revision;
+                }
+            })
+        })
+        .collect();
+    writer.await.unwrap();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}

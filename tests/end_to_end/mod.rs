@@ -1,0 +1,23 @@
+//! Whether the service keeps its word: sentences about the real binary, over HTTP, on both databases.
+
+mod seed;
+
+use serde_json::{Value, json};
+
+/// A release of so many minor units.
+fn release(escrow: &str, project: &str, amount: i64, currency: &str) -> Value {
+    json!({ "escrowId": escrow, "projectId": project, "amount": amount, "currency": currency })
+}
+
+/// A model of one share step, and no fee.
+fn shares(lines: &[(&str, i64)]) -> Value {
+    let lines: Vec<Value> =
+        lines.iter().map(|(recipient, weight)| json!({ "recipientId": recipient, "weight": weight })).collect();
+    json!({ "steps": [{ "type": "share", "lines": lines }] })
+}
+
+/// A model with what else it says.
+fn with(mut model: Value, name: &str, value: Value) -> Value {
+    model[name] = value;
+    model
+}

@@ -1,0 +1,86 @@
+//! Where one deployment lives: a folder, and a database in it or beside it.
+
+use super::{
+    databases::PostgresDatabase,
+    process::{Process, Ran, disburse, run},
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+/// The two engines that every sentence holds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// A file in the folder.
+    Sqlite,
+    /// A database of its own on the server of the test run.
+    Postgres,
+}
+
+/// The key under which test tokens are signed; every process of a home gets it.
+pub const SECRET: &str = "a secret for tests, of more than 32 bytes";
+
+/// A folder and a database that nobody else uses. Both go with this value.
+pub struct Home {
+    postgres: Option<PostgresDatabase>,
+    folder: TempDir,
+}
+
+impl Home {
+    /// An empty one.
+    pub async fn new(engine: Engine) -> Self {
+        let postgres = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(PostgresDatabase::create().await),
+        };
+        Self { postgres, folder: tempfile::tempdir().expect("a folder for the data") }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The address of its database.
+    pub fn database_url(&self) -> String {
+        match &self.postgres {
+            Some(database) => database.url().to_owned(),
+            None => format!("sqlite://{}", self.folder().join("data/disburse.db").display()),
+        }
+    }
+
+    /// The binary, told about this home.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = disburse(self.folder(), arguments);
+        command.args(["--data-dir", "data", "--listen", "127.0.0.1:0", "--database-url", &self.database_url()]);
+        command.env("DISBURSE_JWT_SECRET", SECRET);
+        command
+    }
+
+    /// Runs a command in this home to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ran {
+        run(self.command(arguments)).await
+    }
+
+    /// Starts a process in this home.
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        Process::start(self.command(arguments), self.log())
+    }
+
+    /// Where its processes write what they say.
+    pub fn log(&self) -> PathBuf {
+        self.folder().join("said.log")
+    }
+
+    /// Shows the last of what its processes said, if the test is failing.
+    pub fn tell_if_panicking(&self) {
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(self.log()).unwrap_or_default();
+            let from = said.lines().count().saturating_sub(60);
+            let last: Vec<&str> = said.lines().skip(from).collect();
+            println!("--- the last of what the processes said ---\n{}", last.join("\n"));
+        }
+    }
+}

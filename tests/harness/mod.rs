@@ -1,0 +1,26 @@
+//! What tests stand on.
+
+pub mod answer;
+pub mod databases;
+pub mod home;
+pub mod process;
+pub mod world;
+
+/// A named test of each sentence, on SQLite and on PostgreSQL.
+macro_rules! on_both_databases {
+    ($($sentence:ident)+) => {
+        mod sqlite {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                super::$sentence(crate::harness::home::Engine::Sqlite).await;
+            }
+        )+}
+        mod postgres {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                super::$sentence(crate::harness::home::Engine::Postgres).await;
+            }
+        )+}
+    };
+}
+pub(crate) use on_both_databases;
