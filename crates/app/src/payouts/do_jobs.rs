@@ -61,3 +61,69 @@ async fn give_back(queue: &dyn JobQueue, lease: &Lease, kind: &JobKind, error: &
         tracing::warn!(job, error = %error, "could not give a job back; its lease will run out");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, Still, batch_id, down, lease, rail, rails},
+        ports::repository::{MockJobQueue, MockPayoutRepository},
+    };
+
+    fn queue(claimed: usize) -> MockJobQueue {
+        let mut queue = MockJobQueue::new();
+        let job = Claimed { lease: lease(), kind: JobKind::ExecuteBatch(batch_id()) };
+        queue.expect_claim().return_once(move |_, _| Ok(vec![job; claimed]));
+        queue
+    }
+    async fn work(repository: &MockPayoutRepository, queue: &MockJobQueue) -> Result<usize, StoreError> {
+        let (ids, rails) = (Counting::default(), rails(rail("simulator", true)));
+        do_jobs(Ports { repository, rails: &rails, ids: &ids, clock: &Still }, queue, 8, Duration::from_secs(15)).await
+    }
+    /// A repository whose commits end like this.
+    fn ending(refusal: impl Fn() -> CommitError + Send + 'static) -> MockPayoutRepository {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_batch_for_execution().returning(|_| Ok(None));
+        repository.expect_commit().returning(move |_| Err(refusal()));
+        repository
+    }
+
+    #[tokio::test]
+    async fn jobs_are_done_and_counted() {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_batch_for_execution().times(3).returning(|_| Ok(None));
+        repository.expect_commit().times(3).returning(|_| Ok(()));
+        assert_eq!(work(&repository, &queue(3)).await.unwrap(), 3);
+        assert_eq!(work(&MockPayoutRepository::new(), &queue(0)).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_cannot_be_done_is_given_back_later_or_at_once_if_somebody_was_faster() {
+        let given_back_after = |seconds: u64| {
+            let mut queue = queue(1);
+            let delay = Duration::from_secs(seconds);
+            queue.expect_release().once().withf(move |_, after| *after == delay).returning(|_, _| Ok(()));
+            queue
+        };
+        work(&ending(|| down().into()), &given_back_after(2)).await.unwrap();
+        work(&ending(|| CommitError::Unclear("?".into())), &given_back_after(2)).await.unwrap();
+        work(&ending(|| CommitError::Stale), &given_back_after(0)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_is_somebody_elses() {
+        // A queue that expects no release.
+        assert_eq!(work(&ending(|| CommitError::LeaseLost), &queue(1)).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_down_is_an_error_and_one_that_cannot_take_a_job_back_is_not() {
+        let mut dead = MockJobQueue::new();
+        dead.expect_claim().return_once(|_, _| Err(down()));
+        assert!(work(&MockPayoutRepository::new(), &dead).await.is_err());
+
+        let mut half_dead = queue(1);
+        half_dead.expect_release().returning(|_, _| Err(down()));
+        assert_eq!(work(&ending(|| down().into()), &half_dead).await.unwrap(), 1);
+    }
+}

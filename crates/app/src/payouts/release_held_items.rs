@@ -63,3 +63,77 @@ async fn release_in(
     change.wake.push(wake);
     Ok(ports.repository.commit(change).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        change::Update,
+        fixtures::{Counting, Still, batch_id, down, found, item, lease, now, rail, rails, recipient},
+        ports::repository::MockPayoutRepository,
+    };
+    use domain::recipient::{HoldReason, RecipientStatus};
+
+    fn repository(status: RecipientStatus) -> MockPayoutRepository {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_recipients().returning(move |_| Ok(vec![recipient("rec_0", status)]));
+        repository
+    }
+    async fn release(repository: &MockPayoutRepository) -> Result<(), ExecuteBatchError> {
+        let (ids, rails) = (Counting::default(), rails(rail("simulator", true)));
+        let ports = Ports { repository, rails: &rails, ids: &ids, clock: &Still };
+        release_held_items(ports, lease(), "rec_0".parse().unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn what_is_held_for_somebody_who_may_be_paid_now_is_scheduled_and_its_batch_woken() {
+        let mut repository = repository(RecipientStatus::Active);
+        repository
+            .expect_batches_held_for()
+            .returning(|_, after, _| Ok(if after.is_none() { vec![batch_id()] } else { vec![] }));
+        let held = Some(HoldReason::RecipientPending);
+        repository.expect_batch_for_execution().returning(move |_| Ok(Some(found(vec![item(0, held), item(1, held)]))));
+        let mut commits = 0;
+        repository.expect_commit().times(2).returning(move |change| {
+            commits += 1;
+            if commits == 1 {
+                let released: Vec<_> = change
+                    .update
+                    .iter()
+                    .filter_map(|update| if let Update::Item(item) = update { Some(&item.value) } else { None })
+                    .collect();
+                assert_eq!(released.len(), 1, "only this recipient's");
+                assert_eq!(released[0].status(), ItemStatus::Scheduled);
+                assert_eq!(change.wake, [Wake { job: lease().job, run_at: now() }]);
+                assert_eq!(change.lease, Some(LeaseStep::Keep(lease())));
+            } else {
+                assert_eq!(change.lease, Some(LeaseStep::Finish(lease())));
+            }
+            Ok(())
+        });
+        release(&repository).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_held_for_somebody_who_may_still_not_be_paid_stays() {
+        for status in [RecipientStatus::Pending, RecipientStatus::Blocked, RecipientStatus::Placeholder] {
+            let mut repository = repository(status);
+            repository.expect_commit().once().returning(|change| {
+                assert!(change.update.is_empty() && change.wake.is_empty());
+                Ok(())
+            });
+            release(&repository).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn every_failure_of_the_store_ends_the_turn() {
+        let mut dead = MockPayoutRepository::new();
+        dead.expect_recipients().returning(|_| Err(down()));
+        assert!(release(&dead).await.is_err());
+
+        let mut dead = repository(RecipientStatus::Active);
+        dead.expect_batches_held_for().returning(|_, _, _| Err(down()));
+        assert!(release(&dead).await.is_err());
+    }
+}

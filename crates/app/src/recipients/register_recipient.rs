@@ -153,3 +153,99 @@ fn change(recipient: Recipient, known: Option<Stored<Recipient>>, ids: &dyn Ids,
     }
     change
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, down, now, rail, rails, recipient},
+        ports::{rail::MockPayoutRail, repository::MockPayoutRepository},
+    };
+
+    fn ask() -> RegisterRecipient {
+        RegisterRecipient {
+            id: "rec_ana".parse().unwrap(),
+            status: RecipientStatus::Active,
+            tax: None,
+            destination: Destination::bare("simulator".parse().unwrap()),
+        }
+    }
+    fn knowing(known: Option<Stored<Recipient>>) -> MockPayoutRepository {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_recipients().returning(move |_| Ok(known.clone().into_iter().collect()));
+        repository
+    }
+    async fn register(
+        repository: &MockPayoutRepository,
+        ask: RegisterRecipient,
+    ) -> Result<Registered, RegisterRecipientError> {
+        register_recipient(repository, &rails(rail("simulator", true)), &Counting::default(), now(), ask).await
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_inserted_and_somebody_known_is_updated_at_the_revision_that_was_read() {
+        let mut repository = knowing(None);
+        repository.expect_commit().once().returning(|change| {
+            assert!(matches!(change.insert[..], [New::Recipient(_)]) && change.update.is_empty());
+            assert!(matches!(change.enqueue[0].kind, JobKind::ReleaseHeldItems(_)));
+            Ok(())
+        });
+        assert!(register(&repository, ask()).await.unwrap().new);
+
+        let mut repository = knowing(Some(recipient("rec_ana", RecipientStatus::Pending)));
+        repository.expect_commit().once().returning(|change| {
+            assert!(matches!(&change.update[..], [Update::Recipient(stored)] if stored.revision == 1));
+            Ok(())
+        });
+        assert!(!register(&repository, ask()).await.unwrap().new);
+    }
+
+    #[tokio::test]
+    async fn saying_the_same_again_writes_nothing() {
+        let registered = register(&knowing(Some(recipient("rec_ana", RecipientStatus::Active))), ask()).await.unwrap();
+        assert!(!registered.new);
+    }
+
+    #[tokio::test]
+    async fn a_destination_that_cannot_be_used_is_refused_with_its_faults() {
+        let unknown = RegisterRecipient { destination: Destination::bare("pigeon".parse().unwrap()), ..ask() };
+        let error = register(&knowing(None), unknown).await.unwrap_err();
+        assert_eq!((error.code(), error.details()[0].field.as_str()), ("validation_error", "/destination/rail"));
+
+        let mut picky = MockPayoutRail::new();
+        let profile = crate::ports::PayoutRail::profile(&rail("simulator", true));
+        picky.expect_profile().returning(move || profile.clone());
+        picky.expect_check().returning(|_| {
+            let field = "/details/iban".to_owned();
+            Err(vec![Detail { code: "required", field, message: "This is required.".to_owned(), meta: None }])
+        });
+        let refused = register_recipient(&knowing(None), &rails(picky), &Counting::default(), now(), ask()).await;
+        assert_eq!(refused.unwrap_err().details()[0].field, "/destination/details/iban");
+    }
+
+    #[tokio::test]
+    async fn who_loses_a_race_decides_anew_but_not_for_ever() {
+        let mut repository = knowing(None);
+        let mut commits = 0;
+        repository.expect_commit().times(2).returning(move |_| {
+            commits += 1;
+            if commits == 1 { Err(CommitError::Stale) } else { Ok(()) }
+        });
+        assert!(register(&repository, ask()).await.is_ok());
+
+        let mut unlucky = knowing(None);
+        unlucky.expect_commit().returning(|_| Err(CommitError::Stale));
+        assert_eq!(register(&unlucky, ask()).await.unwrap_err().class(), Class::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn every_failure_of_the_store_is_unavailable() {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_recipients().returning(|_| Err(down()));
+        assert_eq!(register(&repository, ask()).await.unwrap_err().code(), "unavailable");
+
+        let mut repository = knowing(None);
+        repository.expect_commit().returning(|_| Err(down().into()));
+        assert_eq!(register(&repository, ask()).await.unwrap_err().code(), "unavailable");
+    }
+}

@@ -129,3 +129,74 @@ pub async fn calculate_revenue(
         calculation: calculation::calculate(request)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, down, now, rail, rails, recipient, seventy_thirty, spec, usd, version},
+        ports::repository::MockPayoutRepository,
+    };
+    use domain::recipient::RecipientStatus;
+
+    fn ask(model: ModelChoice) -> CalculateRevenue {
+        CalculateRevenue { model, amount: usd(200_000), as_of: None, detail: calculation::Detail::Full }
+    }
+    fn of_project() -> CalculateRevenue {
+        ask(ModelChoice::Project("prj_1".parse().unwrap()))
+    }
+    fn inline(json: &str) -> CalculateRevenue {
+        ask(ModelChoice::Inline(Box::new(spec(json))))
+    }
+    fn with_model(in_force: InForce) -> MockPayoutRepository {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
+        repository.expect_recipients().returning(|_| Ok(vec![recipient("rec_ben", RecipientStatus::Pending)]));
+        repository
+    }
+    async fn calculate(
+        repository: &MockPayoutRepository,
+        ask: CalculateRevenue,
+    ) -> Result<Calculated, CalculateRevenueError> {
+        calculate_revenue(repository, &rails(rail("simulator", true)), &Counting::default(), now(), ask).await
+    }
+
+    /// The repository expects no commit: to write would be a panic.
+    #[tokio::test]
+    async fn a_stored_model_is_used_with_what_is_known_of_its_recipients_and_nothing_is_written() {
+        let repository = with_model(InForce::Version(Box::new(version(seventy_thirty()))));
+        let calculated = calculate(&repository, of_project()).await.unwrap();
+        let totals = calculated.calculation.totals;
+        assert_eq!((totals.net_minor, totals.held_minor, totals.payable_minor), (190_000, 57_000, 133_000));
+        assert_eq!((calculated.model_version, calculated.as_of), (Some(3), now()));
+    }
+
+    #[tokio::test]
+    async fn an_inline_model_needs_no_project() {
+        let repository = with_model(InForce::ProjectUnknown);
+        let one = r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_ana","weight":1}]}]}"#;
+        let calculated = calculate(&repository, inline(one)).await.unwrap();
+        assert_eq!((calculated.project, calculated.model_version), (None, None));
+        let error = calculate(&repository, inline(r#"{"steps":[]}"#)).await.unwrap_err();
+        assert_eq!((error.code(), error.details()[0].field.as_str()), ("split_invalid", "/revenueModel/steps"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_told_apart() {
+        let code = async |in_force| calculate(&with_model(in_force), of_project()).await.unwrap_err().code();
+        assert_eq!(code(InForce::ProjectUnknown).await, "project_not_found");
+        assert_eq!(code(InForce::Nothing).await, "split_invalid");
+    }
+
+    #[tokio::test]
+    async fn every_failure_of_the_store_is_unavailable() {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_model_in_force().returning(|_, _| Err(down()));
+        assert_eq!(calculate(&repository, of_project()).await.unwrap_err().class(), Class::Unavailable);
+
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_recipients().returning(|_| Err(down()));
+        assert_eq!(calculate(&repository, of_project()).await.unwrap_err().class(), Class::Unavailable);
+    }
+}

@@ -171,3 +171,122 @@ fn next(
         created_at: now,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, down, now, seventy_thirty, spec, version},
+        ports::repository::MockPayoutRepository,
+    };
+
+    fn ask(spec: ModelSpec) -> PublishRevenueModel {
+        PublishRevenueModel {
+            project: "prj_1".parse().unwrap(),
+            version: None,
+            status: ModelStatus::Active,
+            effective_from: None,
+            effective_to: None,
+            spec,
+            requester: "usr_1".parse().unwrap(),
+        }
+    }
+    fn other() -> ModelSpec {
+        spec(r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_ana","weight":1}]}]}"#)
+    }
+    fn faulty() -> ModelSpec {
+        spec(r#"{"steps":[{"type":"share","lines":[{"recipientId":"rec_ana","percent":"70"}]}]}"#)
+    }
+    /// A repository whose newest version is this.
+    fn with_newest(newest: Option<ModelVersion>) -> MockPayoutRepository {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_newest_model().returning(move |_| Ok(newest.clone()));
+        repository
+    }
+    async fn publish(
+        repository: &MockPayoutRepository,
+        ask: PublishRevenueModel,
+    ) -> Result<Published, PublishRevenueModelError> {
+        publish_revenue_model(repository, &Counting::default(), now(), ask).await
+    }
+    fn accepting(mut repository: MockPayoutRepository) -> MockPayoutRepository {
+        repository.expect_commit().once().returning(|change| {
+            assert_eq!((change.insert.len(), change.publish.len()), (1, 1));
+            Ok(())
+        });
+        repository
+    }
+
+    #[tokio::test]
+    async fn the_first_model_is_version_one_and_a_change_is_the_next() {
+        let first = publish(&accepting(with_newest(None)), ask(seventy_thirty())).await.unwrap();
+        assert_eq!((first.version.version, first.new, first.version.effective_from), (1, true, now()));
+        let next = publish(&accepting(with_newest(Some(version(seventy_thirty())))), ask(other())).await.unwrap();
+        assert_eq!((next.version.version, next.new), (4, true));
+    }
+
+    #[tokio::test]
+    async fn the_same_model_again_is_the_same_version() {
+        let same = publish(&with_newest(Some(version(seventy_thirty()))), ask(seventy_thirty())).await.unwrap();
+        assert_eq!((same.version.version, same.new), (3, false));
+    }
+
+    #[tokio::test]
+    async fn the_same_model_for_another_time_or_use_is_another_version() {
+        let from = PublishRevenueModel { effective_from: Some(now()), ..ask(seventy_thirty()) };
+        let to = PublishRevenueModel { effective_to: Some(domain::timestamp::Timestamp::MAX), ..ask(seventy_thirty()) };
+        let draft = PublishRevenueModel { status: ModelStatus::Draft, ..ask(seventy_thirty()) };
+        for ask in [from, to, draft] {
+            assert!(publish(&accepting(with_newest(Some(version(seventy_thirty())))), ask).await.unwrap().new);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_with_faults_is_refused_unless_it_is_a_draft() {
+        let error = publish(&with_newest(None), ask(faulty())).await.unwrap_err();
+        assert_eq!((error.code(), error.class()), ("split_invalid", Class::Invalid));
+        assert_eq!(error.details()[0].code, "share_sum_not_100");
+
+        let draft = PublishRevenueModel { status: ModelStatus::Draft, ..ask(faulty()) };
+        let stored = publish(&accepting(with_newest(None)), draft).await.unwrap();
+        assert_eq!(stored.faults[0].code, "share_sum_not_100");
+    }
+
+    #[tokio::test]
+    async fn a_number_that_does_not_fit_is_a_conflict_and_a_period_that_is_none_is_invalid() {
+        let wrong = PublishRevenueModel { version: Some(9), ..ask(other()) };
+        let error = publish(&with_newest(Some(version(seventy_thirty()))), wrong).await.unwrap_err();
+        assert_eq!((error.code(), error.class()), ("model_version_conflict", Class::Conflict));
+
+        let empty = PublishRevenueModel { effective_to: Some(now()), ..ask(other()) };
+        let error = publish(&with_newest(None), empty).await.unwrap_err();
+        assert_eq!((error.code(), error.details()[0].field.as_str()), ("validation_error", "/effectiveTo"));
+    }
+
+    #[tokio::test]
+    async fn who_loses_the_race_for_a_number_takes_the_next_but_not_for_ever() {
+        let taken = || Err(CommitError::Duplicate(DuplicateKey::ModelVersion("prj_1".parse().unwrap(), 1)));
+        let mut repository = with_newest(None);
+        let mut commits = 0;
+        repository.expect_commit().times(2).returning(move |_| {
+            commits += 1;
+            if commits == 1 { taken() } else { Ok(()) }
+        });
+        assert!(publish(&repository, ask(other())).await.unwrap().new);
+
+        let mut unlucky = with_newest(None);
+        unlucky.expect_commit().returning(move |_| taken());
+        assert_eq!(publish(&unlucky, ask(other())).await.unwrap_err().class(), Class::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn every_failure_of_the_store_is_unavailable() {
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_newest_model().returning(|_| Err(down()));
+        assert_eq!(publish(&repository, ask(other())).await.unwrap_err().code(), "unavailable");
+
+        let mut repository = with_newest(None);
+        repository.expect_commit().returning(|_| Err(down().into()));
+        assert_eq!(publish(&repository, ask(other())).await.unwrap_err().code(), "unavailable");
+    }
+}

@@ -106,15 +106,71 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
         books.balances.retain(|(known, ..)| *known != account);
         books.balances.push((account, usd(), sum));
     };
-    assert_eq!(of_ledger(|books| { set(books, "platform_fees", -6); set(books, "payable:rec_ana", -44) }).await, ["platform_fees", "payable"]);
-    assert_eq!(of_ledger(|books| { set(books, "platform_fees", -6); set(books, "tax_withheld:withholding", -9) }).await, ["platform_fees", "tax_withheld"]);
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "platform_fees", -6);
+            set(books, "payable:rec_ana", -44)
+        })
+        .await,
+        ["platform_fees", "payable"]
+    );
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "platform_fees", -6);
+            set(books, "tax_withheld:withholding", -9)
+        })
+        .await,
+        ["platform_fees", "tax_withheld"]
+    );
     // The sum of what is owed is right, but to whom is wrong.
-    assert_eq!(of_ledger(|books| { set(books, "payable:rec_ana", -44); set(books, "payable:rec_ben", -1) }).await, ["payable"]);
-    assert_eq!(of_ledger(|books| { set(books, "in_transit:simulator", -45); set(books, "payable:rec_ana", 0) }).await, ["payable", "in_transit"]);
-    assert_eq!(of_ledger(|books| { set(books, "escrow:esc_1", -1); set(books, "escrow_receivable", 101) }).await, ["escrow_receivable", "escrow"]);
-    assert_eq!(of_ledger(|books| { set(books, "debt:rec_ana", 1); set(books, "cash:simulator", -41) }).await, ["cash", "debt"]);
-    assert_eq!(of_ledger(|books| { set(books, "carried:rec_ana", -1); set(books, "rail_charges", 1) }).await, ["carried", "rail_charges"]);
-    assert_eq!(of_ledger(|books| { set(books, "deductions:refund", -1); set(books, "fee_tax", 1) }).await, ["deductions", "fee_tax"]);
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "payable:rec_ana", -44);
+            set(books, "payable:rec_ben", -1)
+        })
+        .await,
+        ["payable"]
+    );
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "in_transit:simulator", -45);
+            set(books, "payable:rec_ana", 0)
+        })
+        .await,
+        ["payable", "in_transit"]
+    );
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "escrow:esc_1", -1);
+            set(books, "escrow_receivable", 101)
+        })
+        .await,
+        ["escrow_receivable", "escrow"]
+    );
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "debt:rec_ana", 1);
+            set(books, "cash:simulator", -41)
+        })
+        .await,
+        ["cash", "debt"]
+    );
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "carried:rec_ana", -1);
+            set(books, "rail_charges", 1)
+        })
+        .await,
+        ["carried", "rail_charges"]
+    );
+    assert_eq!(
+        of_ledger(|books| {
+            set(books, "deductions:refund", -1);
+            set(books, "fee_tax", 1)
+        })
+        .await,
+        ["deductions", "fee_tax"]
+    );
     assert_eq!(of_ledger(|books| books.unbalanced_transactions = 1).await, ["transactions_balance"]);
 }
 

@@ -6,11 +6,7 @@ use crate::{
         repository::{BatchForExecution, MockPayoutRepository},
     },
 };
-use domain::{
-    batch::BatchStatus,
-    event::EventKind,
-    recipient::RecipientStatus,
-};
+use domain::{batch::BatchStatus, event::EventKind, recipient::RecipientStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What happened, in order: commits and calls.
@@ -33,7 +29,10 @@ impl Log {
     }
     fn changes(&self) -> Vec<Change> {
         let happened = self.lock().clone();
-        happened.into_iter().filter_map(|happened| if let Happened::Committed(change) = happened { Some(*change) } else { None }).collect()
+        happened
+            .into_iter()
+            .filter_map(|happened| if let Happened::Committed(change) = happened { Some(*change) } else { None })
+            .collect()
     }
     fn words(&self) -> Vec<&'static str> {
         let word = |happened: &Happened| match happened {
@@ -183,7 +182,8 @@ async fn a_refusal_gives_the_money_back_to_the_payable() {
     let answer = world.log.changes().pop().unwrap();
     assert_eq!(statuses(&answer), ["failed", "failed", "failed", "refused", "refused"]);
     assert_eq!(posted(&answer), ["refused", "refused"]);
-    let entries: Vec<String> = answer.post[0].entries().iter().map(|entry| format!("{} {}", entry.account, entry.amount_minor)).collect();
+    let entries: Vec<String> =
+        answer.post[0].entries().iter().map(|entry| format!("{} {}", entry.account, entry.amount_minor)).collect();
     assert_eq!(entries, ["in_transit:simulator 100", "payable:rec_0 -100"]);
 }
 
@@ -208,10 +208,9 @@ async fn what_was_not_sent_stays_as_it_is_and_is_tried_again() {
 
 #[tokio::test]
 async fn an_instruction_found_sent_is_asked_for_and_its_answer_written_down() {
-    for (known, status) in [
-        (Known::Settled { reference: None }, "paid"),
-        (Known::Refused { reason: "no".into() }, "failed"),
-    ] {
+    for (known, status) in
+        [(Known::Settled { reference: None }, "paid"), (Known::Refused { reason: "no".into() }, "failed")]
+    {
         let world = World::new(sent(Duration::from_secs(5)), rail("simulator", true), Some(Lookup::Found(known)), None);
         world.run().await.unwrap();
         assert_eq!(world.log.words(), ["ask", "commit"]);
@@ -270,7 +269,11 @@ async fn an_item_that_cannot_be_put_into_an_instruction_never_holds_its_batch() 
     rail.expect_profile().returning(move || profile.clone());
     rail.expect_check().returning(|_| Ok(()));
     rail.expect_prepare().returning(|key, orders| {
-        if orders[0].item == item_id(0) { Err(PrepareError("too long".into())) } else { Ok(key.to_string().into_bytes()) }
+        if orders[0].item == item_id(0) {
+            Err(PrepareError("too long".into()))
+        } else {
+            Ok(key.to_string().into_bytes())
+        }
     });
     let world = World::new(found(vec![item(0, None), item(1, None)]), rail, None, Some(settled()));
     world.run().await.unwrap();
@@ -319,7 +322,11 @@ async fn every_failure_of_the_store_ends_the_turn() {
 async fn a_batch_that_is_not_there_or_has_nothing_to_do_finishes_its_job() {
     let mut repository = MockPayoutRepository::new();
     repository.expect_batch_for_execution().returning(|_| Ok(None));
-    repository.expect_commit().once().withf(|change| change.lease == Some(LeaseStep::Finish(lease()))).returning(|_| Ok(()));
+    repository
+        .expect_commit()
+        .once()
+        .withf(|change| change.lease == Some(LeaseStep::Finish(lease())))
+        .returning(|_| Ok(()));
     let world = World { log: Log::default(), repository, rails: rails(answering(settled())) };
     world.run().await.unwrap();
 

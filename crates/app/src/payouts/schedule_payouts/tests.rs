@@ -51,7 +51,12 @@ async fn committed(mut repository: MockPayoutRepository, ask: SchedulePayouts) -
 
 fn items(change: &Change) -> Vec<&Item> {
     let item = |new: &'_ New| matches!(new, New::Item(_));
-    change.insert.iter().filter(|new| item(new)).map(|new| if let New::Item(item) = new { item } else { unreachable!() }).collect()
+    change
+        .insert
+        .iter()
+        .filter(|new| item(new))
+        .map(|new| if let New::Item(item) = new { item } else { unreachable!() })
+        .collect()
 }
 fn entries(change: &Change, kind: TransactionKind) -> Vec<String> {
     let transaction = change.post.iter().find(|transaction| transaction.kind() == kind).unwrap();
@@ -100,7 +105,9 @@ async fn deductions_of_everything_complete_the_batch_at_once() {
 
 #[tokio::test]
 async fn execution_waits_for_its_time_and_the_past_means_at_once() {
-    for (at, run_at) in [("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"), ("2020-01-01T00:00:00Z", "2026-01-31T12:00:00Z")] {
+    for (at, run_at) in
+        [("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z"), ("2020-01-01T00:00:00Z", "2026-01-31T12:00:00Z")]
+    {
         let mut ask = ask();
         ask.execute_at = Some(at.parse().unwrap());
         let (_, change) = committed(fresh(), ask).await;
@@ -136,7 +143,11 @@ async fn a_stranger_is_paid_only_where_the_rail_pays_strangers() {
     let real = rails(rail("real_bank", false));
     schedule_payouts(&repository, &real, &Counting::default(), now(), ask()).await.unwrap();
     let change = receiver.recv().unwrap();
-    assert!(items(&change).iter().all(|item| item.state().hold_reason().map(|reason| reason.as_str()) == Some("recipient_unregistered")));
+    assert!(
+        items(&change)
+            .iter()
+            .all(|item| item.state().hold_reason().map(|reason| reason.as_str()) == Some("recipient_unregistered"))
+    );
 }
 
 #[tokio::test]
@@ -165,7 +176,10 @@ async fn who_loses_the_race_for_an_escrow_is_told_of_the_winner() {
     });
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
     repository.expect_recipients().returning(|_| Ok(vec![]));
-    repository.expect_commit().once().returning(|_| Err(CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()))));
+    repository
+        .expect_commit()
+        .once()
+        .returning(|_| Err(CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()))));
     assert_eq!(code(schedule(&repository, ask()).await), ("already_scheduled", Class::Conflict));
 }
 
@@ -196,7 +210,9 @@ async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_spl
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_recipients().returning(|_| Ok(vec![]));
     repository.expect_model_in_force().returning(|_, _| {
-        Ok(InForce::Version(Box::new(version(spec(r#"{"currency":"EUR","steps":[{"type":"share","lines":[{"recipientId":"rec_a","weight":1}]}]}"#)))))
+        Ok(InForce::Version(Box::new(version(spec(
+            r#"{"currency":"EUR","steps":[{"type":"share","lines":[{"recipientId":"rec_a","weight":1}]}]}"#,
+        )))))
     });
     let error = schedule(&repository, ask()).await.unwrap_err();
     assert_eq!((error.code(), error.details()[0].code), ("split_invalid", "currency_mismatch"));
