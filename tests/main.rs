@@ -10,3 +10,4 @@
 mod contracts;
 mod end_to_end;
 mod harness;
+mod house;

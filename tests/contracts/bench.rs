@@ -1,6 +1,7 @@
 //! What a promise is tried on.
 
-use adapters::memory::Memory;
+use crate::harness::databases::{self, PostgresDatabase};
+use adapters::{memory::Memory, sql::Sql};
 use app::{
     change::{Change, Stored},
     job::Claimed,
@@ -9,6 +10,7 @@ use app::{
 use async_trait::async_trait;
 use domain::{event::Event, ids::BatchId, instruction::Instruction, timestamp::Timestamp};
 use std::{sync::Arc, time::Duration};
+use tempfile::TempDir;
 
 /// How long things are leased in these tests: much longer than a test takes.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -105,7 +107,35 @@ impl Bench for InMemory {
     }
 }
 
+/// A database, and what must outlive the test.
+pub struct InSql<Keep> {
+    sql: Sql,
+    _keep: Keep,
+}
+
+#[async_trait]
+impl<Keep: Send + Sync> Bench for InSql<Keep> {
+    fn ports(&self) -> Ports {
+        Ports::of(Arc::new(self.sql.clone()))
+    }
+    async fn pass(&self, time: Duration) {
+        self.sql.advance_clock(time).await.expect("the clock can be moved");
+    }
+}
+
 /// An empty world in this process.
 pub async fn memory() -> InMemory {
     InMemory(Arc::default())
+}
+
+/// An empty SQLite file.
+pub async fn sqlite() -> InSql<TempDir> {
+    let (sql, folder) = databases::sqlite().await;
+    InSql { sql, _keep: folder }
+}
+
+/// An empty PostgreSQL database.
+pub async fn postgres() -> InSql<PostgresDatabase> {
+    let (sql, database) = databases::postgres().await;
+    InSql { sql, _keep: database }
 }

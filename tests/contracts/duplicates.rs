@@ -3,8 +3,8 @@
 use super::{
     Bench, Ports,
     sample::{
-        booked, enqueue, event, everything, fresh, insert, instruction, job, read, recipient, refuse, release, send,
-        sent, settle, version,
+        bare, booked, enqueue, event, everything, fresh, insert, instruction, job, read, recipient, refuse, release,
+        send, sent, settle, version,
     },
 };
 use app::{
@@ -162,7 +162,7 @@ pub async fn a_name_drawn_twice_leaves_nothing_behind(bench: &dyn Bench) {
     let mut same_instruction = another(&ports, one.batch.id).await;
     same_instruction.items[0].item = one.items[1].id;
     same_instruction.id = instruction.id;
-    let mut same_batch = release(now).batch;
+    let mut same_batch = bare(now).batch;
     same_batch.id = one.batch.id;
     let mut same_item = one.items[0].clone();
     same_item.seq = 7;

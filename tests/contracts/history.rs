@@ -315,7 +315,8 @@ impl History<'_> {
         let unknown = JobId::new(fresh());
         let job = if self.random.one_in(8) { Some(unknown) } else { self.random.of(&self.known.jobs) };
         let Some(job) = job else { return };
-        let run_at = self.one.now().await.after(if self.random.one_in(2) { Duration::ZERO } else { self.random.later(4) });
+        let run_at =
+            self.one.now().await.after(if self.random.one_in(2) { Duration::ZERO } else { self.random.later(4) });
         self.commit(Change { wake: vec![Wake { job, run_at }], ..Change::default() }).await;
     }
 

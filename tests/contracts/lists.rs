@@ -3,7 +3,7 @@
 use super::{
     Bench, Ports,
     bench::LEASE,
-    sample::{event, first, insert, moved, read, recipient, release, seconds, sent, settle, version},
+    sample::{bare, event, first, insert, moved, read, recipient, release, seconds, sent, settle, version},
 };
 use app::{
     change::{Change, New, Stored},
@@ -56,7 +56,7 @@ pub async fn batches_are_listed_newest_first_and_filtered(bench: &dyn Bench) {
     let mut all: Vec<Batch> = Vec::new();
     for number in 0..9 {
         // Newest is a matter of the name, not of the time of the caller's clock.
-        let release = release(now.after(seconds(100 - number))).with(|batch| {
+        let release = bare(now.after(seconds(100 - number))).with(|batch| {
             batch.project = read(if number % 3 == 0 { "prj_film" } else { "prj_song" });
             batch.status = if number % 2 == 0 { BatchStatus::Completed } else { BatchStatus::Partial };
         });

@@ -13,6 +13,7 @@ mod leases;
 mod lists;
 mod models;
 mod outbox;
+mod rails;
 mod read_back;
 mod sample;
 mod size;
@@ -41,6 +42,8 @@ macro_rules! contract {
 macro_rules! on_every_adapter {
     ($($promises:tt)+) => {
         contract! { memory; $($promises)+ }
+        contract! { sqlite; $($promises)+ }
+        contract! { postgres; $($promises)+ }
     };
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Bench,
     sample::{
-        booked, event, first, fresh, insert, instruction, moved, read, recipient, release, seconds, sent, settle,
+        bare, booked, event, first, fresh, insert, instruction, moved, read, recipient, release, seconds, sent, settle,
         update, version,
     },
 };
@@ -47,8 +47,7 @@ pub async fn a_batch_is_read_back_as_written(bench: &dyn Bench) {
             batch.updated_at = batch.created_at.after(seconds(1));
         });
     assert_eq!(full.batch.amount_minor, AMOUNT_MINOR_MAX);
-    let all: Vec<Batch> =
-        BatchStatus::ALL.map(|status| release(now).with(|batch| batch.status = status).batch).to_vec();
+    let all: Vec<Batch> = BatchStatus::ALL.map(|status| bare(now).with(|batch| batch.status = status).batch).to_vec();
     for batch in [plain.batch, full.batch].into_iter().chain(all) {
         ports.commit(insert(New::Batch(batch.clone()))).await;
         assert_eq!(ports.repository.batch_by_escrow(&batch.escrow).await.unwrap().as_ref(), Some(&batch));

@@ -82,6 +82,11 @@ pub fn release(at: Timestamp) -> Release {
     Release { batch, items: Vec::new(), lines: Vec::new(), deductions: Vec::new() }
 }
 
+/// A release of which nothing is left to be split: a batch that needs no items.
+pub fn bare(at: Timestamp) -> Release {
+    release(at).deduct(DeductionKind::Refund, 1)
+}
+
 impl Release {
     /// Somebody who gets that much.
     pub fn pay(self, recipient: &str, net_minor: i64) -> Self {

@@ -4,7 +4,7 @@ use super::{
     Bench, Ports,
     bench::PAST_LEASE,
     sample::{
-        booked, enqueue, event, everything, fresh, insert, job, moved, recipient, release, seconds, sent, update,
+        bare, booked, enqueue, event, everything, fresh, insert, job, moved, recipient, release, seconds, sent, update,
     },
 };
 use app::{
@@ -190,11 +190,9 @@ pub async fn the_lease_is_looked_at_first_then_revisions_then_keys(bench: &dyn B
     let lease = ports.claim_one().await.lease;
     let mut stale = ports.load(release.batch.id).await.batch;
     stale.revision = 9;
-    let duplicate = insert(New::Batch(super::sample::release(ports.now().await).batch));
-    let mut duplicate = duplicate;
-    if let New::Batch(batch) = &mut duplicate.insert[0] {
-        batch.escrow = release.batch.escrow.clone();
-    }
+    let escrow = release.batch.escrow.clone();
+    let duplicate = bare(ports.now().await).with(|batch| batch.escrow = escrow);
+    let duplicate = insert(New::Batch(duplicate.batch));
     let keep = Some(LeaseStep::Keep(lease));
     let both = Change { update: vec![Update::Batch(stale)], ..duplicate.clone() };
     let all = Change { lease: keep.clone(), ..both };

@@ -1,5 +1,7 @@
 //! Whether the service keeps its word: sentences about the real binary, over HTTP, on both databases.
 
+mod crash;
+mod refusals;
 mod seed;
 
 use serde_json::{Value, json};

@@ -54,7 +54,8 @@ async fn t32_1_a_released_escrow_is_split_booked_and_paid(engine: Engine) {
     assert!(took < COMPLETED_WITHIN, "completed after {took:?}");
 
     assert_eq!((&settled["totalNet"], &settled["fees"]), (&json!(190_000), &json!(10_000)));
-    let nets: Vec<_> = list(&settled, "items").iter().map(|item| (text(item, "userId"), item["netAmount"].clone())).collect();
+    let nets: Vec<_> =
+        list(&settled, "items").iter().map(|item| (text(item, "userId"), item["netAmount"].clone())).collect();
     assert_eq!(nets, [("rec_ana".to_owned(), json!(133_000)), ("rec_ben".to_owned(), json!(57_000))]);
     for (item, line) in list(&settled, "items").iter().zip(list(&calculated, "breakdown")) {
         for (in_item, in_line) in [
@@ -126,7 +127,10 @@ async fn t32_3_only_admin_and_system_may_schedule(engine: Engine) {
         let ask = json!({ "projectId": "prj_film", "amount": 200_000, "currency": "USD" });
         assert_eq!(post("/revenue/calculate", &ask, role).await.with(200)["totalDistributed"], 190_000);
     }
-    world.send(world.request(Method::POST, "/revenue/schedule-payouts").json(&body)).await.refused(401, "unauthenticated");
+    world
+        .send(world.request(Method::POST, "/revenue/schedule-payouts").json(&body))
+        .await
+        .refused(401, "unauthenticated");
     assert!(world.all("/payouts/batches", "batchId").await.is_empty());
 
     post("/revenue/schedule-payouts", &body, "admin").await.with(201);

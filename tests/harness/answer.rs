@@ -58,13 +58,16 @@ impl Answer {
         error.clone()
     }
 
-    /// A 422 with this code and exactly these faults, each `field code`, in the order of the fields.
+    /// A 422 with this code and exactly these faults, each `field code`, in any order.
     #[track_caller]
     pub fn faults(&self, code: &str, expected: &[&str]) -> Value {
         let error = self.refused(422, code);
         let none = Vec::new();
         let details = error["details"].as_array().unwrap_or(&none).iter();
-        let told: Vec<String> = details.map(|detail| format!("{} {}", text(&detail["field"]), text(&detail["code"]))).collect();
+        let told = details.map(|detail| format!("{} {}", text(&detail["field"]), text(&detail["code"])));
+        let (mut told, mut expected): (Vec<String>, Vec<&str>) = (told.collect(), expected.to_vec());
+        told.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(told, expected, "{}: {error}", self.asked);
         error
     }
@@ -128,7 +131,11 @@ fn word(value: &Value) -> Result<(), String> {
 }
 
 fn sentence(value: &Value) -> Result<(), String> {
-    if value.as_str().is_some_and(|text| !text.trim().is_empty()) { Ok(()) } else { Err(format!("{value} says nothing")) }
+    if value.as_str().is_some_and(|text| !text.trim().is_empty()) {
+        Ok(())
+    } else {
+        Err(format!("{value} says nothing"))
+    }
 }
 
 #[test]

@@ -78,9 +78,9 @@ impl Home {
     pub fn tell_if_panicking(&self) {
         if std::thread::panicking() {
             let said = std::fs::read_to_string(self.log()).unwrap_or_default();
-            let from = said.lines().count().saturating_sub(60);
-            let last: Vec<&str> = said.lines().skip(from).collect();
-            println!("--- the last of what the processes said ---\n{}", last.join("\n"));
+            let lines: Vec<&str> = said.lines().filter(|line| !line.contains(r#""message":"answered""#)).collect();
+            let last = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
+            println!("--- the last of what the processes said, answers left out ---\n{}", last.join("\n"));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What tests stand on.
 
 pub mod answer;
+pub mod chance;
 pub mod databases;
 pub mod home;
 pub mod process;

@@ -8,7 +8,7 @@ use adapters::{
     sql::{Sql, SqlError},
 };
 use app::ports::{Clock, Ids, PayoutQueries, PayoutRepository, Rails, SimulatorBook};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// The service, put together. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +38,12 @@ pub enum ComposeError {
     /// The simulator cannot be used.
     #[error(transparent)]
     Simulator(#[from] OpenError),
+    /// There is no database where one is expected.
+    #[error("there is no database at {0}; `disburse serve` or `disburse migrate` makes one")]
+    NoDatabase(String),
+    /// The schema is not the one this binary works with.
+    #[error("the schema of the database is not up to date; run `disburse migrate`")]
+    SchemaPending,
 }
 
 /// A migration, and whether it was applied.
@@ -55,6 +61,32 @@ pub struct Migration {
 pub async fn service(config: &Config) -> Result<Service, ComposeError> {
     let sql = Sql::connect(&config.database_url.value).await?;
     sql.migrate().await?;
+    put_together(config, sql).await
+}
+
+/// The same over a database that is there and up to date: who only looks must not make an empty one, and then find
+/// nothing wrong with it.
+///
+/// # Errors
+/// See [`ComposeError`].
+pub async fn existing_service(config: &Config) -> Result<Service, ComposeError> {
+    let sql = existing_database(config).await?;
+    if !sql.migrations().await?.iter().all(|known| known.applied) {
+        return Err(ComposeError::SchemaPending);
+    }
+    put_together(config, sql).await
+}
+
+async fn existing_database(config: &Config) -> Result<Sql, ComposeError> {
+    let url = &config.database_url.value;
+    let file = url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or_default());
+    if file.is_some_and(|file| !Path::new(file).exists()) {
+        return Err(ComposeError::NoDatabase(config.database_for_people()));
+    }
+    Ok(Sql::connect(url).await?)
+}
+
+async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError> {
     let ids: Arc<dyn Ids> = Arc::new(UuidV7);
     let simulator = Simulator::open(&config.data_dir.value.join("simulator.db"), ids.clone()).await?;
     let rails = Rails::new(Arc::new(simulator.clone()), []);
@@ -86,12 +118,12 @@ pub async fn migrate(config: &Config) -> Result<(), ComposeError> {
     Ok(Sql::connect(&config.database_url.value).await?.migrate().await?)
 }
 
-/// Which migrations the database has.
+/// Which migrations the database has. Changes nothing.
 ///
 /// # Errors
 /// If the database cannot be used.
 pub async fn migrations(config: &Config) -> Result<Vec<Migration>, ComposeError> {
-    let sql = Sql::connect(&config.database_url.value).await?;
+    let sql = existing_database(config).await?;
     let known = sql.migrations().await?;
     Ok(known.into_iter().map(|known| Migration { name: known.name, applied: known.applied }).collect())
 }

@@ -165,7 +165,12 @@ impl Config {
     }
 }
 
-fn first(flag: Option<String>, env: Option<String>, file: Option<String>, default: impl Fn() -> String) -> Setting<String> {
+fn first(
+    flag: Option<String>,
+    env: Option<String>,
+    file: Option<String>,
+    default: impl Fn() -> String,
+) -> Setting<String> {
     let given = [(flag, Origin::Flag), (env, Origin::Environment), (file, Origin::File)];
     let given = given.into_iter().find_map(|(value, origin)| Some(Setting { value: value?, origin }));
     given.unwrap_or_else(|| Setting { value: default(), origin: Origin::Default })

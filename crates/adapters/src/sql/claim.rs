@@ -52,7 +52,7 @@ impl Sql {
              SELECT * FROM claimed ORDER BY due_at, id"
         );
         let values = [i64::from(limit).into(), micros(lease).into()];
-        job::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.database()).await
+        job::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.writer()).await
     }
 
     /// Two statements of the one writer: an update cannot answer in the order in which the jobs were due.
@@ -61,7 +61,7 @@ impl Sql {
         let write = self.begin_write().await?;
         let sql = format!("SELECT * FROM jobs WHERE state = 'ready' AND run_at <= {now} ORDER BY run_at, id LIMIT $1");
         let due = self.dialect().statement(sql, [i64::from(limit).into()]);
-        let mut claimed = job::Model::find_by_statement(due).all(&*write).await?;
+        let mut claimed = job::Model::find_by_statement(due).all(&write).await?;
         if claimed.is_empty() {
             write.rollback().await?;
             return Ok(claimed);
@@ -84,8 +84,7 @@ impl Sql {
         let dialect = self.dialect();
         let sql = format!("UPDATE jobs SET {sets} WHERE {}", is_held(dialect));
         let values = [lease.job.uuid().into(), i64::from(lease.attempt).into(), micros(span).into()];
-        let _turn = self.turn_to_write().await.map_err(store)?;
-        let result = self.database().execute_raw(dialect.statement(sql, values)).await.map_err(store)?;
+        let result = self.writer().execute_raw(dialect.statement(sql, values)).await.map_err(store)?;
         Ok(result.rows_affected() > 0)
     }
 }
@@ -134,8 +133,7 @@ impl Outbox for Sql {
              WHERE id IN (SELECT id FROM free) RETURNING *"
         );
         let values = [i64::from(limit).into(), micros(lease).into()];
-        let _turn = self.turn_to_write().await.map_err(store)?;
-        let found = event::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.database()).await;
+        let found = event::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.writer()).await;
         let mut rows = found.map_err(store)?;
         rows.sort_by_key(|row| row.id);
         Ok(readable(rows, event::Model::read))

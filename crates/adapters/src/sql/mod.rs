@@ -30,22 +30,19 @@ pub use migration::MigrationStatus;
 
 use dialect::Dialect;
 use sea_orm::{
-    AccessMode, ConnAcquireErr, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr,
-    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
-use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
-use tokio::sync::{Mutex, MutexGuard};
+use std::{path::Path, sync::Arc, time::Duration};
 use work::Work;
 
-/// How long to wait for a connection of the pool.
-const ACQUIRE_MAX: Duration = Duration::from_secs(5);
-/// How long to wait for the right to write to an SQLite file: within the process, and for other processes.
-const SQLITE_WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
-/// After so long without use a connection is looked at before it is used, and given up later.
-const IDLE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
-const SQLITE_CONNECTIONS_MAX: u32 = 8;
-const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// How long to wait for a connection, and on SQLite for the right to write.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// A connection that was not used for so long is tried before it is used.
+const IDLE_TRY: Duration = Duration::from_secs(30);
+/// A connection that was not used for so long is closed.
+const IDLE_CLOSE: Duration = Duration::from_secs(120);
 
 /// A database. Cheap to clone.
 #[derive(Clone)]
@@ -55,10 +52,12 @@ pub struct Sql {
 
 struct Shared {
     database: DatabaseConnection,
+    /// SQLite has one writer at a time, so it gets one connection: waiting for it is fair and costs nothing, while
+    /// waiting in SQLite is polling; and its pages stay in its cache, while a write by one connection empties the
+    /// caches of all others.
+    writer: DatabaseConnection,
     dialect: Dialect,
     work: Work,
-    /// SQLite has one writer at a time. Waiting here is fair and costs nothing; waiting in SQLite is polling.
-    sqlite_turn: Mutex<()>,
 }
 
 impl Sql {
@@ -68,22 +67,27 @@ impl Sql {
     /// # Errors
     /// If it is neither, or cannot be opened.
     pub async fn connect(url: &str) -> Result<Self, SqlError> {
-        let (dialect, options) = if let Some(rest) = url.strip_prefix("sqlite:") {
+        let (dialect, database, writer) = if let Some(rest) = url.strip_prefix("sqlite:") {
             create_folder_of(rest.trim_start_matches("//")).await?;
-            (Dialect::Sqlite, sqlite_options(url))
+            let writer = Database::connect(sqlite_options(url, 1, "-16384")).await?;
+            (Dialect::Sqlite, Database::connect(sqlite_options(url, 7, "-4096")).await?, writer)
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
-            (Dialect::Postgres, postgres_options(&format!("postgres://{rest}")))
+            let database = Database::connect(postgres_options(&format!("postgres://{rest}"), 16)).await?;
+            (Dialect::Postgres, database.clone(), database)
         } else {
             return Err(SqlError::UnknownScheme);
         };
-        let database = Database::connect(options).await?;
-        let shared = Shared { database, dialect, work: Work::default(), sqlite_turn: Mutex::new(()) };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, work: Work::default() }) })
     }
 
     /// The pool of connections, for those who look at rows directly.
     pub fn database(&self) -> &DatabaseConnection {
         &self.shared.database
+    }
+
+    /// Where everything is written.
+    fn writer(&self) -> &DatabaseConnection {
+        &self.shared.writer
     }
 
     fn dialect(&self) -> Dialect {
@@ -95,28 +99,13 @@ impl Sql {
     }
 
     /// A transaction that writes. On SQLite it takes the right to write at once: one that starts by reading cannot
-    /// get it later while somebody else writes.
-    async fn begin_write(&self) -> Result<Write<'_>, DbErr> {
-        let turn = self.turn_to_write().await?;
+    /// get it later while another process writes.
+    async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = self.database().begin_with_options(options).await?;
-        Ok(Write { transaction, _turn: turn })
-    }
-
-    /// To be held around a statement that writes by itself.
-    async fn turn_to_write(&self) -> Result<Option<MutexGuard<'_, ()>>, DbErr> {
-        match self.dialect() {
-            Dialect::Sqlite => {
-                match tokio::time::timeout(SQLITE_WRITE_WAIT_MAX, self.shared.sqlite_turn.lock()).await {
-                    Ok(turn) => Ok(Some(turn)),
-                    Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
-                }
-            }
-            Dialect::Postgres => Ok(None),
-        }
+        self.writer().begin_with_options(options).await
     }
 
     /// A transaction that reads: all of its statements see the same moment.
@@ -136,29 +125,6 @@ impl Sql {
     }
 }
 
-/// A transaction that writes. Dropped without a commit it leaves nothing behind.
-struct Write<'a> {
-    // Dropped first: the next writer gets its turn when this transaction is on its way out.
-    transaction: DatabaseTransaction,
-    _turn: Option<MutexGuard<'a, ()>>,
-}
-
-impl Write<'_> {
-    async fn commit(self) -> Result<(), DbErr> {
-        self.transaction.commit().await
-    }
-    async fn rollback(self) -> Result<(), DbErr> {
-        self.transaction.rollback().await
-    }
-}
-
-impl Deref for Write<'_> {
-    type Target = DatabaseTransaction;
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.transaction
-    }
-}
-
 async fn create_folder_of(file: &str) -> Result<(), SqlError> {
     let path = Path::new(file.split('?').next().unwrap_or_default());
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -167,44 +133,44 @@ async fn create_folder_of(file: &str) -> Result<(), SqlError> {
     }
 }
 
-fn sqlite_options(url: &str) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(SQLITE_CONNECTIONS_MAX).map_sqlx_sqlite_opts(|options| {
+/// The cache is that of each connection, in KiB and negative; it grows as far as it is used.
+fn sqlite_options(url: &str, connections_max: u32, cache_size: &'static str) -> ConnectOptions {
+    let mut options = with_limits(url, connections_max);
+    options.map_sqlx_sqlite_opts(move |options| {
         options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A commit that was answered survives a power cut.
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(SQLITE_WRITE_WAIT_MAX)
+            .busy_timeout(WAIT_MAX)
             .foreign_keys(true)
             // Without them INSERT OR REPLACE removes rows behind the back of the triggers.
             .pragma("recursive_triggers", "ON")
-            // Negative: KiB, for each connection, as far as it is used.
-            .pragma("cache_size", "-16384")
+            .pragma("cache_size", cache_size)
     });
-    with_limits(options)
+    options
 }
 
-fn postgres_options(url: &str) -> ConnectOptions {
+fn postgres_options(url: &str, connections_max: u32) -> ConnectOptions {
+    let mut options = with_limits(url, connections_max);
+    options.set_application_name("disburse").map_sqlx_postgres_opts(|options| {
+        options.options([
+            // A writer sees what was committed before its statement: it waits for a row, then looks again.
+            ("default_transaction_isolation", "read committed"),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ])
+    });
+    options
+}
+
+fn with_limits(url: &str, connections_max: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
-    options.max_connections(POSTGRES_CONNECTIONS_MAX).set_application_name("disburse").map_sqlx_postgres_opts(
-        |options| {
-            options.options([
-                // A writer sees what was committed before its statement: it waits for a row, then looks again.
-                ("default_transaction_isolation", "read committed"),
-                ("lock_timeout", "5s"),
-                ("idle_in_transaction_session_timeout", "30s"),
-            ])
-        },
-    );
-    with_limits(options)
-}
-
-fn with_limits(mut options: ConnectOptions) -> ConnectOptions {
     options
         .sqlx_logging(false)
-        .acquire_timeout(ACQUIRE_MAX)
-        .test_before_acquire_if_idle_for(IDLE.0)
-        .idle_timeout(IDLE.1);
+        .max_connections(connections_max)
+        .acquire_timeout(WAIT_MAX)
+        .test_before_acquire_if_idle_for(IDLE_TRY)
+        .idle_timeout(IDLE_CLOSE);
     options
 }

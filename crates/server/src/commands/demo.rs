@@ -1,6 +1,9 @@
 //! `disburse demo`: a sample project, releases over the real HTTP API, and what became of them.
 
-use super::{Failed, Outcome, say, serve::{Running, stop_signal}};
+use super::{
+    Failed, Outcome, say,
+    serve::{Running, stop_signal},
+};
 use crate::{
     config::{Config, Origin},
     logging,
@@ -141,7 +144,12 @@ async fn sample(api: &Api) -> Result<Vec<Value>, DemoError> {
     };
     let mut expenses = release("prj_film", 100_001, "EUR");
     expenses["deductions"] = json!([{ "type": "expense", "amount": 10_000, "reference": "Studio" }]);
-    Ok(vec![release("prj_film", 200_000, "USD"), release("prj_film", 133_333, "JPY"), expenses, release("prj_song", 50_000, "USD")])
+    Ok(vec![
+        release("prj_film", 200_000, "USD"),
+        release("prj_film", 133_333, "JPY"),
+        expenses,
+        release("prj_song", 50_000, "USD"),
+    ])
 }
 
 async fn settled(api: &Api, batch: &str) -> Result<Value, DemoError> {

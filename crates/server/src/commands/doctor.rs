@@ -19,7 +19,7 @@ pub(super) async fn run(config: &Config) -> Outcome {
     println!();
 
     let key = check("signing key", signing_key(config).map(|_| "ok".to_owned()));
-    let service = compose::service(config).await;
+    let service = compose::existing_service(config).await;
     let reached = match &service {
         Ok(service) => service.queries.ping().await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

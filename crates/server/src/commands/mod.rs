@@ -16,7 +16,9 @@ use std::{future::Future, process::ExitCode};
 /// Splits released escrows among a project's recipients, books every cent, and pays everybody exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "disburse", version, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 6 a check found a difference, 69 cannot be reached.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 6 a check found a difference, 69 cannot be reached."
+)]
 pub struct Cli {
     #[command(flatten)]
     flags: Flags,

@@ -5,7 +5,7 @@ use crate::{compose, config::Config};
 use app::ledger::check_books::{Check, TrialBalance, check_books};
 
 pub(super) async fn run(config: &Config) -> Outcome {
-    let service = compose::service(config).await.map_err(|error| say(Failed::Unreachable, &error))?;
+    let service = compose::existing_service(config).await.map_err(|error| say(Failed::Unreachable, &error))?;
     let balance = check_books(service.queries.as_ref(), &service.rails).await;
     let balance = balance.map_err(|error| say(Failed::Unreachable, &error))?;
     print(&balance);
@@ -26,6 +26,9 @@ fn print_check(check: &Check) {
     let open = if *open > 0 { format!("  ({open} open)") } else { String::new() };
     println!("{mark:<8} {name:<22} {currency:<4} expected {expected:>16}  actual {actual:>16}{open}");
     for difference in differences {
-        println!("         {:<27} expected {:>16}  actual {:>16}", difference.subject, difference.expected, difference.actual);
+        println!(
+            "         {:<27} expected {:>16}  actual {:>16}",
+            difference.subject, difference.expected, difference.actual
+        );
     }
 }

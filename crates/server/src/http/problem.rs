@@ -52,7 +52,8 @@ pub enum Problem {
 }
 
 impl Problem {
-    const ALL: [Self; 11] = [
+    /// Every problem.
+    pub const ALL: [Self; 11] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -84,7 +85,7 @@ impl Problem {
     }
 
     /// The code, unless a use case has a better one.
-    fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Self::MalformedJson => "malformed_json",
             Self::Unauthenticated => "unauthenticated",

@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS transfers (
   created_at      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
 
-const COLUMNS: &str = "id, idempotency_key, body_sha256, item_id, recipient_id, amount_minor, currency, outcome, created_at";
+const COLUMNS: &str =
+    "id, idempotency_key, body_sha256, item_id, recipient_id, amount_minor, currency, outcome, created_at";
 
 impl Book {
     pub(super) async fn open(file: &Path) -> Result<Self, BookError> {
@@ -85,7 +86,13 @@ impl Book {
     }
 
     /// Makes a transfer, unless the key was used before. One statement, so it happens whole or not at all.
-    pub(super) async fn record(&self, id: String, key: &str, body: &[u8], payment: &Payment) -> Result<Recorded, BookError> {
+    pub(super) async fn record(
+        &self,
+        id: String,
+        key: &str,
+        body: &[u8],
+        payment: &Payment,
+    ) -> Result<Recorded, BookError> {
         let fingerprint = Sha256::digest(body).to_vec();
         let amount = payment.money();
         let values: [Value; 8] = [

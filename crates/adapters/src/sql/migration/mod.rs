@@ -43,8 +43,8 @@ impl Sql {
             return Ok(());
         }
         let write = self.begin_write().await?;
-        lock(&*write, self.dialect()).await?;
-        Migrator::up(&*write, None).await?;
+        lock(&write, self.dialect()).await?;
+        Migrator::up(&write, None).await?;
         write.commit().await?;
         Ok(())
     }

@@ -1,9 +1,6 @@
 //! The ledger: its transactions, and whether the books balance.
 
-use super::{
-    Tag,
-    values::Sum,
-};
+use super::{Tag, values::Sum};
 use crate::{
     compose::Service,
     http::{
@@ -158,11 +155,8 @@ impl From<Check> for CheckView {
 
 impl From<TrialBalance> for TrialBalanceView {
     fn from(trial: TrialBalance) -> Self {
-        let balance = |(account, currency, sum)| BalanceView {
-            account: Sc(account),
-            currency: Sc(currency),
-            balance: Sum(sum),
-        };
+        let balance =
+            |(account, currency, sum)| BalanceView { account: Sc(account), currency: Sc(currency), balance: Sum(sum) };
         Self {
             balanced: trial.is_balanced(),
             checks: trial.checks.into_iter().map(CheckView::from).collect(),

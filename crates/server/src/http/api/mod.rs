@@ -12,7 +12,14 @@ mod revenue;
 mod simulator;
 mod values;
 
-use super::{docs, metrics::Metrics, openapi::{About, Document}, payload::Js, routes, shell, token::TokenKey};
+use super::{
+    docs,
+    metrics::Metrics,
+    openapi::{About, Document},
+    payload::Js,
+    routes, shell,
+    token::TokenKey,
+};
 use crate::compose::Service;
 use app::{
     failure::{Class, Failure},

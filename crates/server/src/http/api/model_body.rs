@@ -204,9 +204,17 @@ impl Later {
         field.object(|fields| {
             let mut units = |name| fields.optional(name, |number| number.whole_number(0..=INTEGER_MAX));
             let (rate_ppm, fixed, min, max) = (units("ratePpm"), units("fixed"), units("min"), units("max"));
-            self.fields(fields, &["tiers", "base", "scope", "bearer", "exemptRecipientIds", "feeTaxPpm", "feeOnRefund"]);
+            self.fields(
+                fields,
+                &["tiers", "base", "scope", "bearer", "exemptRecipientIds", "feeTaxPpm", "feeOnRefund"],
+            );
             let unsigned = |number: Option<i64>| number.map(i64::unsigned_abs);
-            Some(FeeBody { rate_ppm: unsigned(rate_ppm?), fixed: unsigned(fixed?), min: unsigned(min?), max: unsigned(max?) })
+            Some(FeeBody {
+                rate_ppm: unsigned(rate_ppm?),
+                fixed: unsigned(fixed?),
+                min: unsigned(min?),
+                max: unsigned(max?),
+            })
         })
     }
 

@@ -64,11 +64,7 @@ impl FromBody for RecipientRequest {
         let status = fields.optional("status", Sc::read);
         let tax_rate_ppm = fields.optional("taxRatePpm", |rate| rate.whole_number(0..=1_000_000));
         let destination = fields.optional("destination", DestinationBody::read);
-        Some(Self {
-            status: status?,
-            tax_rate_ppm: tax_rate_ppm?.map(i64::unsigned_abs),
-            destination: destination?,
-        })
+        Some(Self { status: status?, tax_rate_ppm: tax_rate_ppm?.map(i64::unsigned_abs), destination: destination? })
     }
 }
 
@@ -143,9 +139,9 @@ impl Recipients {
         let service = &self.0;
         let RecipientRequest { status, tax_rate_ppm, destination } = body.0;
         let tax = tax_rate_ppm.filter(|rate| *rate > 0).map(|rate| TaxRule::try_new(TaxRule::DEFAULT_CODE, rate));
-        let tax = tax.transpose().map_err(|error| {
-            ApiError::validation(vec![Fault::out_of_range(error.to_string()).at("/taxRatePpm")])
-        })?;
+        let tax = tax
+            .transpose()
+            .map_err(|error| ApiError::validation(vec![Fault::out_of_range(error.to_string()).at("/taxRatePpm")]))?;
         let destination = match destination {
             None => Destination::bare(service.rails.default_id().clone()),
             Some(DestinationBody { rail, details }) => {

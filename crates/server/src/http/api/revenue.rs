@@ -403,7 +403,8 @@ impl Revenue {
     #[oai(path = "/revenue/schedule-payouts", method = "post", operation_id = "schedulePayouts", tag = "Tag::Revenue")]
     async fn schedule(&self, auth: Auth<Scheduler>, body: Body<ScheduleRequest>) -> Answer<ScheduleAnswer> {
         let service = &self.0;
-        let ScheduleRequest { escrow_id, project_id, milestone_id, amount, currency, as_of, execute_at, deductions } = body.0;
+        let ScheduleRequest { escrow_id, project_id, milestone_id, amount, currency, as_of, execute_at, deductions } =
+            body.0;
         let deduction = |deduction: DeductionRequest| Deduction {
             kind: deduction.kind.0,
             amount_minor: deduction.amount.0.0,

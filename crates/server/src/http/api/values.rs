@@ -10,7 +10,10 @@ use domain::{
     batch::BatchStatus,
     calculation,
     currency::{Currency, CurrencyError},
-    ids::{BatchId, CalculationId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId, Requester, TransactionId},
+    ids::{
+        BatchId, CalculationId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId,
+        Requester, TransactionId,
+    },
     item::ItemStatus,
     ledger::Account,
     money::AMOUNT_MINOR_MAX,
@@ -134,7 +137,8 @@ impl Scalar for Currency {
         schema.example = Some("USD".into());
     }
     fn parse(text: &str) -> Result<Self, Fault> {
-        text.parse().map_err(|error: CurrencyError| Fault::new(error.code(), format!("This {error}.").replace("This `", "`")))
+        text.parse()
+            .map_err(|error: CurrencyError| Fault::new(error.code(), format!("This {error}.").replace("This `", "`")))
     }
     fn wire(&self) -> Value {
         self.code().into()
@@ -229,10 +233,13 @@ impl Scalar for Amount {
             })),
             Number::Whole(value) if value > 0 => Err(out_of_range()),
             Number::TooLarge => Err(out_of_range()),
-            Number::Whole(_) | Number::TooSmall => Err(Fault::new("amount_not_positive", "An amount is greater than zero.")),
-            Number::Fraction => {
-                Err(Fault::new("amount_not_integer", "An amount is a whole number of minor units, such as 200000 for 2,000.00 USD."))
+            Number::Whole(_) | Number::TooSmall => {
+                Err(Fault::new("amount_not_positive", "An amount is greater than zero."))
             }
+            Number::Fraction => Err(Fault::new(
+                "amount_not_integer",
+                "An amount is a whole number of minor units, such as 200000 for 2,000.00 USD.",
+            )),
         })
     }
     fn wire(&self) -> Value {
@@ -295,7 +302,11 @@ macro_rules! answered {
     };
 }
 
-answered!(Sum, "integer", MetaSchema { description: Some("Minor units of the currency."), ..MetaSchema::new("integer") });
+answered!(
+    Sum,
+    "integer",
+    MetaSchema { description: Some("Minor units of the currency."), ..MetaSchema::new("integer") }
+);
 answered!(
     Facts,
     "object",

@@ -2,6 +2,7 @@
 
 mod document;
 mod errors;
+mod errors_page;
 mod order;
 mod sample;
 mod shell;
