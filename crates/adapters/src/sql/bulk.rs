@@ -1,15 +1,21 @@
-//! Many rows with one statement. Their number is a power of two, so that few statements are prepared and kept.
+//! Many rows with one statement. Statements of few lengths are used, so that few are prepared and kept.
 
 use super::dialect::Dialect;
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Value};
 
 /// Most rows of one statement.
 const ROWS_MAX: usize = 64;
+/// So few rows, as an everyday change has of a table, are written with one statement, however many they are.
+const ROWS_FEW: usize = 16;
 
-/// Parts whose lengths are powers of two, in order.
+/// All of it, in order, in parts of at most [`ROWS_MAX`]. A part that is not short is a power of two long.
 pub(super) fn parts<T>(mut all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
     std::iter::from_fn(move || {
-        let length = 1 << all.len().min(ROWS_MAX).checked_ilog2()?;
+        let length = match all.len() {
+            0 => return None,
+            few @ 1..=ROWS_FEW => few,
+            many => 1 << many.min(ROWS_MAX).ilog2(),
+        };
         let rest = all.split_off(length);
         Some(std::mem::replace(&mut all, rest))
     })
@@ -74,13 +80,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_powers_of_two_and_lose_nothing() {
-        for length in [0, 1, 2, 3, 63, 64, 65, 200] {
+    fn parts_have_few_lengths_and_lose_nothing() {
+        let mut lengths = std::collections::BTreeSet::new();
+        for length in 0..300 {
             let all: Vec<usize> = (0..length).collect();
             let parts: Vec<Vec<usize>> = parts(all.clone()).collect();
-            assert!(parts.iter().all(|part| part.len().is_power_of_two() && part.len() <= ROWS_MAX));
+            lengths.extend(parts.iter().map(Vec::len));
             assert_eq!(parts.concat(), all);
         }
+        assert_eq!(lengths, (1..=16).chain([32, 64]).collect());
     }
 
     #[test]

@@ -12,11 +12,12 @@ use super::{
         batch, event, instruction, instruction_item, item, job, ledger_entry, ledger_transaction, recipient,
         revenue_model,
     },
+    taken::ESCROW,
 };
 use app::{
     change::{Change, New, Update},
     job::{LeaseStep, Wake},
-    ports::{CommitError, DuplicateKey, StoreError},
+    ports::{CommitError, StoreError},
 };
 use domain::instruction::Instruction;
 use sea_orm::{
@@ -44,11 +45,12 @@ impl Sql {
         let write = self.begin_write().await.map_err(store)?;
         match apply(&write, self.dialect(), change).await {
             Ok(is_work) => {
-                write.commit().await.map_err(error::commit)?;
+                let committed = write.commit().await;
                 if is_work {
+                    // Even if that is not certain: whoever looks in vain loses nothing.
                     self.work().tell();
                 }
-                Ok(())
+                committed.map_err(error::commit)
             }
             Err(refused) => {
                 // A connection that cannot even roll back is closed, and that rolls back.
@@ -62,84 +64,14 @@ impl Sql {
         match refused {
             Refused::LeaseLost => CommitError::LeaseLost,
             Refused::Stale => CommitError::Stale,
-            Refused::EscrowTaken => self.taken("batches_escrow", change).await,
+            Refused::EscrowTaken => self.taken(ESCROW, change).await,
             Refused::Store(error) => error.into(),
             Refused::Database(error) => match taken_key(&error) {
-                Some(key) => self.taken(&key, change).await,
+                Some(constraint) => self.taken(&constraint, change).await,
                 None => store(error).into(),
             },
         }
     }
-
-    /// Which of the keys that the change would take is taken: the database names the constraint, not the row.
-    async fn taken(&self, constraint: &str, change: &Change) -> CommitError {
-        let wanted = keys_under(constraint, change);
-        for (at, key) in wanted.iter().enumerate() {
-            let is_taken = match wanted[..at].contains(key) {
-                true => Ok(true),
-                false => self.is_taken(key).await,
-            };
-            match is_taken {
-                Ok(true) => return CommitError::Duplicate(key.clone()),
-                Ok(false) => {}
-                Err(error) => return store(error).into(),
-            }
-        }
-        CommitError::Duplicate(DuplicateKey::Other(constraint.to_owned()))
-    }
-
-    async fn is_taken(&self, key: &DuplicateKey) -> Result<bool, DbErr> {
-        let database = self.database();
-        Ok(match key {
-            DuplicateKey::Escrow(escrow) => {
-                let taken = batch::Entity::find().filter(batch::Column::EscrowId.eq(escrow.as_str()));
-                taken.one(database).await?.is_some()
-            }
-            DuplicateKey::ModelVersion(project, version) => {
-                let id = (project.to_string(), i64::from(*version));
-                revenue_model::Entity::find_by_id(id).one(database).await?.is_some()
-            }
-            DuplicateKey::Recipient(id) => recipient::Entity::find_by_id(id.to_string()).one(database).await?.is_some(),
-            DuplicateKey::LiveInstruction(item) => {
-                let of_item = instruction_item::Entity::find().filter(instruction_item::Column::ItemId.eq(item.uuid()));
-                of_item.filter(instruction_item::Column::Live.eq(true)).one(database).await?.is_some()
-            }
-            DuplicateKey::Job(id) => job::Entity::find_by_id(id.uuid()).one(database).await?.is_some(),
-            DuplicateKey::Other(_) => false,
-        })
-    }
-}
-
-/// The keys of a change that a constraint speaks of: by its name, or by its columns.
-fn keys_under(constraint: &str, change: &Change) -> Vec<DuplicateKey> {
-    match constraint {
-        "batches_escrow" | "batches.escrow_id" => new(change, |new| match new {
-            New::Batch(batch) => vec![DuplicateKey::Escrow(batch.escrow.clone())],
-            _ => Vec::new(),
-        }),
-        "revenue_models_pkey" | "revenue_models.project_id, revenue_models.version" => new(change, |new| match new {
-            New::ModelVersion(version) => {
-                vec![DuplicateKey::ModelVersion(version.project.clone(), version.version)]
-            }
-            _ => Vec::new(),
-        }),
-        "recipients_pkey" | "recipients.id" => new(change, |new| match new {
-            New::Recipient(recipient) => vec![DuplicateKey::Recipient(recipient.id.clone())],
-            _ => Vec::new(),
-        }),
-        "instruction_items_live" | "instruction_items.item_id" => new(change, |new| match new {
-            New::Instruction(instruction) if instruction.state().is_live() => {
-                instruction.items.iter().map(|part| DuplicateKey::LiveInstruction(part.item)).collect()
-            }
-            _ => Vec::new(),
-        }),
-        "jobs_pkey" | "jobs.id" => change.enqueue.iter().map(|job| DuplicateKey::Job(job.id)).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn new<T>(change: &Change, pick: impl Fn(&New) -> Vec<T>) -> Vec<T> {
-    change.insert.iter().flat_map(pick).collect()
 }
 
 /// Writes everything. Answers whether there is something to claim afterwards.

@@ -9,6 +9,9 @@ pub enum SqlError {
     /// The URL names no database that we know.
     #[error("the URL of the database must start with `sqlite://` or `postgres://`")]
     UnknownScheme,
+    /// The URL names no file.
+    #[error("the URL of the database cannot be read: {0}")]
+    Url(#[source] sqlx::Error),
     /// The folder of the SQLite file cannot be created.
     #[error("the folder of the database cannot be created: {0}")]
     Folder(#[source] std::io::Error),

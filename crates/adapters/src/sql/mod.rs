@@ -1,16 +1,16 @@
 //! State, jobs and the outbox in a database: the same code on SQLite and on `PostgreSQL`.
 //!
 //! A change is one transaction, so what commits together is never seen apart. What can be a rule of the database
-//! is one: see [`migration`]. `now` is the database's clock and a stored offset, evaluated in the statement that
+//! is one: see `migration`. `now` is the database's clock and a stored offset, evaluated in the statement that
 //! needs it, so that leases mean the same on every machine.
 //!
-//! * [`commit`], [`load`]: the repository
-//! * [`claim`]: jobs and events are handed out, each to one
-//! * [`queries`], [`books`]: pages, and what the books are compared with
-//! * [`clock`]: the time that everybody agrees on
-//! * [`rows`]: one entity a table
-//! * [`migration`]: the schema and its rules
-//! * [`dialect`], [`bulk`], [`error`]: what the two databases call things; many rows at once; what went wrong
+//! * `commit`, `taken`, `load`: the repository
+//! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
+//! * `queries`, `books`: pages, and what the books are compared with
+//! * `clock`: the time that everybody agrees on
+//! * `rows`: one entity a table
+//! * `migration`: the schema and its rules
+//! * `dialect`, `bulk`, `error`: what the two databases call things; many rows at once; what went wrong
 
 mod books;
 mod bulk;
@@ -23,6 +23,7 @@ mod load;
 mod migration;
 mod queries;
 mod rows;
+mod taken;
 mod work;
 
 pub use error::SqlError;
@@ -32,9 +33,9 @@ use dialect::Dialect;
 use sea_orm::{
     AccessMode, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use work::Work;
 
 /// How long to wait for a connection, and on SQLite for the right to write.
@@ -67,8 +68,8 @@ impl Sql {
     /// # Errors
     /// If it is neither, or cannot be opened.
     pub async fn connect(url: &str) -> Result<Self, SqlError> {
-        let (dialect, database, writer) = if let Some(rest) = url.strip_prefix("sqlite:") {
-            create_folder_of(rest.trim_start_matches("//")).await?;
+        let (dialect, database, writer) = if url.starts_with("sqlite://") {
+            create_folder_of(url).await?;
             let writer = Database::connect(sqlite_options(url, 1, "-16384")).await?;
             (Dialect::Sqlite, Database::connect(sqlite_options(url, 7, "-4096")).await?, writer)
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
@@ -125,9 +126,9 @@ impl Sql {
     }
 }
 
-async fn create_folder_of(file: &str) -> Result<(), SqlError> {
-    let path = Path::new(file.split('?').next().unwrap_or_default());
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+async fn create_folder_of(url: &str) -> Result<(), SqlError> {
+    let options: SqliteConnectOptions = url.parse().map_err(SqlError::Url)?;
+    match options.get_filename().parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => tokio::fs::create_dir_all(folder).await.map_err(SqlError::Folder),
         None => Ok(()),
     }

@@ -24,6 +24,13 @@ pub struct Page<Cursor> {
     pub after: Option<Cursor>,
 }
 
+impl<Cursor> Page<Cursor> {
+    /// The same page after another kind of cursor.
+    pub fn map<Other>(self, cursor: impl FnOnce(Cursor) -> Other) -> Page<Other> {
+        Page { limit: self.limit, after: self.after.map(cursor) }
+    }
+}
+
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paged<T> {

@@ -1,7 +1,7 @@
 //! `disburse demo`: a sample project, releases over the real HTTP API, and what became of them.
 
 use super::{
-    Failed, Outcome, say,
+    Exit, Outcome, say,
     serve::{Running, stop_signal},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(super) async fn run(mut config: Config, args: &Args) -> Outcome {
         stop_signal().await;
     }
     let stopped = server.stop().await;
-    played.map_err(|error| say(Failed::Failed, &error))?;
+    played.map_err(|error| say(Exit::Failed, &error))?;
     stopped
 }
 

@@ -1,6 +1,6 @@
 //! `disburse doctor`: every setting with where it came from, and whether everything can be reached.
 
-use super::{Failed, Outcome};
+use super::{Exit, Outcome};
 use crate::{
     compose,
     config::{Config, Origin},
@@ -29,7 +29,7 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Ok(service) => check("clock", service.clock.now().await.map(|now| now.to_string())),
         Err(_) => false,
     };
-    if key && database && clock { Ok(()) } else { Err(Failed::Failed) }
+    if key && database && clock { Ok(()) } else { Err(Exit::Failed) }
 }
 
 fn setting(name: &str, value: &dyn Display, origin: Origin) {

@@ -1,6 +1,6 @@
 //! `disburse migrate`: brings the schema up to date, or shows where it stands.
 
-use super::{Failed, Outcome, say};
+use super::{Exit, Outcome, say};
 use crate::{
     compose::{self, ComposeError},
     config::Config,
@@ -21,7 +21,7 @@ enum Action {
 }
 
 pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
-    let unreachable = |error: ComposeError| say(Failed::Unreachable, &error);
+    let unreachable = |error: ComposeError| say(Exit::Unreachable, &error);
     if !matches!(args.action, Some(Action::Status)) {
         compose::migrate(config).await.map_err(unreachable)?;
     }

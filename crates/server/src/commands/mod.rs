@@ -48,7 +48,7 @@ enum Command {
 
 /// How a command ended, if not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failed {
+enum Exit {
     /// Something went wrong; it was said.
     Failed = 1,
     /// It was called wrongly.
@@ -59,14 +59,14 @@ enum Failed {
     Unreachable = 69,
 }
 
-type Outcome = Result<(), Failed>;
+type Outcome = Result<(), Exit>;
 
 /// Does what was asked.
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = dispatch(cli);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => ExitCode::from(failed as u8),
+        Err(exit) => ExitCode::from(exit as u8),
     }
 }
 
@@ -75,7 +75,7 @@ fn dispatch(cli: Cli) -> Outcome {
     if let Command::Openapi(args) = &cli.command {
         return openapi::run(args);
     }
-    let config = Config::load(&cli.flags).map_err(|error: ConfigError| say(Failed::Usage, &error))?;
+    let config = Config::load(&cli.flags).map_err(|error: ConfigError| say(Exit::Usage, &error))?;
     match cli.command {
         Command::Serve(args) => block_on(serve::run(&config, &args)),
         Command::Worker => block_on(work::run(&config)),
@@ -90,11 +90,11 @@ fn dispatch(cli: Cli) -> Outcome {
 
 fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| say(Failed::Failed, &error))?.block_on(command)
+    runtime.map_err(|error| say(Exit::Failed, &error))?.block_on(command)
 }
 
 /// Says what went wrong.
-fn say(failed: Failed, error: &dyn std::fmt::Display) -> Failed {
+fn say(exit: Exit, error: &dyn std::fmt::Display) -> Exit {
     eprintln!("disburse: {error}");
-    failed
+    exit
 }

@@ -1,6 +1,6 @@
 //! `disburse openapi`: prints the description of the API.
 
-use super::{Failed, Outcome, say};
+use super::{Exit, Outcome, say};
 use crate::http;
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let document = http::document().map_err(|error| say(Failed::Failed, &error))?;
+    let document = http::document().map_err(|error| say(Exit::Failed, &error))?;
     match args.format {
         Format::Yaml => print!("{}", document.yaml()),
         Format::Json => println!("{}", document.json()),

@@ -1,6 +1,6 @@
 //! `disburse serve`: the API, and the worker in the same process.
 
-use super::{Failed, Outcome, say};
+use super::{Exit, Outcome, say};
 use crate::{
     compose::{self, Service},
     config::Config,
@@ -47,14 +47,14 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(config: &Config, with_worker: bool) -> Result<Self, Failed> {
-        let key = signing_key(config).map_err(|error| say(Failed::Usage, &error))?;
-        let service = compose::service(config).await.map_err(|error| say(Failed::Unreachable, &error))?;
+    pub(super) async fn start(config: &Config, with_worker: bool) -> Result<Self, Exit> {
+        let key = signing_key(config).map_err(|error| say(Exit::Usage, &error))?;
+        let service = compose::service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
         let Service { worker, .. } = service.clone();
         let acceptor = TcpListener::bind(config.listen.value).into_acceptor().await;
         let acceptor = acceptor.map_err(|error| {
             say(
-                Failed::Failed,
+                Exit::Failed,
                 &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value),
             )
         })?;
@@ -63,7 +63,7 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let mut until_stopped = stopped.clone();
         let api = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
-            http::endpoint(service, key).map_err(|error| say(Failed::Failed, &error))?,
+            http::endpoint(service, key).map_err(|error| say(Exit::Failed, &error))?,
             async move {
                 let _ = until_stopped.wait_for(|stop| *stop).await;
             },
@@ -101,8 +101,8 @@ impl Running {
         let (api, ()) = tokio::join!(self.api, worker);
         match api {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(say(Failed::Failed, &error)),
-            Err(error) => Err(say(Failed::Failed, &error)),
+            Ok(Err(error)) => Err(say(Exit::Failed, &error)),
+            Err(error) => Err(say(Exit::Failed, &error)),
         }
     }
 }

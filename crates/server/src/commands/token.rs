@@ -1,6 +1,6 @@
 //! `disburse token`: prints a token, and nothing else.
 
-use super::{Failed, Outcome, say};
+use super::{Exit, Outcome, say};
 use crate::{config::Config, signing_key::signing_key};
 use domain::ids::Requester;
 use std::time::Duration;
@@ -54,8 +54,8 @@ impl std::str::FromStr for Span {
 }
 
 pub(super) fn run(config: &Config, args: &Args) -> Outcome {
-    let key = signing_key(config).map_err(|error| say(Failed::Usage, &error))?;
-    let token = key.sign(&args.sub, &args.role.0, args.ttl.0).map_err(|error| say(Failed::Failed, &error))?;
+    let key = signing_key(config).map_err(|error| say(Exit::Usage, &error))?;
+    let token = key.sign(&args.sub, &args.role.0, args.ttl.0).map_err(|error| say(Exit::Failed, &error))?;
     println!("{token}");
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! `disburse verify`: compares the ledger with the items, the batches and the rails' own books.
 
-use super::{Failed, Outcome, say};
+use super::{Exit, Outcome, say};
 use crate::{compose, config::Config};
 use app::ledger::check_books::{Check, TrialBalance, check_books};
 
 pub(super) async fn run(config: &Config) -> Outcome {
-    let service = compose::existing_service(config).await.map_err(|error| say(Failed::Unreachable, &error))?;
+    let service = compose::existing_service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
     let balance = check_books(service.queries.as_ref(), &service.rails).await;
-    let balance = balance.map_err(|error| say(Failed::Unreachable, &error))?;
+    let balance = balance.map_err(|error| say(Exit::Unreachable, &error))?;
     print(&balance);
-    if balance.is_balanced() { Ok(()) } else { Err(Failed::Difference) }
+    if balance.is_balanced() { Ok(()) } else { Err(Exit::Difference) }
 }
 
 fn print(balance: &TrialBalance) {

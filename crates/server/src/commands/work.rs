@@ -1,17 +1,17 @@
 //! `disburse worker`: the work without an API.
 
-use super::{Failed, Outcome, say, serve};
+use super::{Exit, Outcome, say, serve};
 use crate::{compose, config::Config, logging};
 use tokio::sync::watch;
 
 pub(super) async fn run(config: &Config) -> Outcome {
     logging::start();
-    let service = compose::service(config).await.map_err(|error| say(Failed::Unreachable, &error))?;
+    let service = compose::service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
     let (stop, stopped) = watch::channel(false);
     let worker = serve::supervise(service.worker, stopped);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), database = config.database_for_people(), "working");
     serve::stop_signal().await;
     tracing::info!("stopping: finishing what is in flight");
     let _ = stop.send(true);
-    worker.await.map_err(|error| say(Failed::Failed, &error))
+    worker.await.map_err(|error| say(Exit::Failed, &error))
 }

@@ -8,7 +8,7 @@ use super::{
     params::QueryParam,
     scalars::{Sc, Scalar},
 };
-use app::ports::queries::Paged;
+use app::ports::queries::{self, Paged};
 use poem_openapi::{
     Object,
     registry::MetaSchema,
@@ -27,16 +27,15 @@ pub type LimitParam = QueryParam<Option<Sc<Limit>>>;
 impl Limit {
     const MAX: u16 = 100;
     const DEFAULT: Self = Self(20);
+}
 
-    /// The limit asked for, or the usual one.
-    pub fn of(param: LimitParam) -> Self {
-        param.0.map_or(Self::DEFAULT, |limit| limit.0)
-    }
+/// The query parameter `starting_after`.
+pub type AfterParam<T> = QueryParam<Option<Sc<T>>>;
 
-    /// The number.
-    pub fn get(self) -> u32 {
-        u32::from(self.0)
-    }
+/// The page that the two parameters ask for.
+pub fn page_of<T>(limit: LimitParam, starting_after: AfterParam<T>) -> queries::Page<T> {
+    let limit = limit.0.map_or(Limit::DEFAULT, |limit| limit.0);
+    queries::Page { limit: u32::from(limit.0), after: starting_after.0.map(|after| after.0) }
 }
 
 impl Scalar for Limit {

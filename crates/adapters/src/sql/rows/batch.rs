@@ -101,7 +101,30 @@ impl Model {
 
     /// The values of [`Self::REVISED`].
     pub fn revise(batch: &Stored<Batch>) -> Vec<Value> {
-        let Self { id, status, updated_at, .. } = Self::write(&batch.value);
+        let Self {
+            id,
+            escrow_id: _,
+            project_id: _,
+            milestone_id: _,
+            scheduled_by: _,
+            currency: _,
+            amount_minor: _,
+            deductions_minor: _,
+            fee_minor: _,
+            tax_minor: _,
+            total_net_minor: _,
+            model_version: _,
+            model_hash: _,
+            as_of: _,
+            execute_at: _,
+            fingerprint: _,
+            job_id: _,
+            items_count: _,
+            status,
+            created_at: _,
+            updated_at,
+            revision: _,
+        } = Self::write(&batch.value);
         vec![id.into(), i64::from(batch.revision).into(), status.into(), updated_at.into()]
     }
 

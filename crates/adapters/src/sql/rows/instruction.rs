@@ -64,7 +64,22 @@ impl Model {
 
     /// The values of [`Self::REVISED`].
     pub fn revise(instruction: &Stored<Instruction>) -> Vec<Value> {
-        let Self { id, status, reference, reason, tries, last_sent_at, .. } = Self::write(&instruction.value);
+        let Self {
+            id,
+            batch_id: _,
+            rail: _,
+            currency: _,
+            amount_minor: _,
+            generation: _,
+            body: _,
+            tries,
+            first_sent_at: _,
+            last_sent_at,
+            status,
+            reference,
+            reason,
+            revision: _,
+        } = Self::write(&instruction.value);
         vec![
             id.into(),
             i64::from(instruction.revision).into(),

@@ -76,8 +76,26 @@ impl Model {
 
     /// The values of [`Self::REVISED`].
     pub fn revise(item: &Stored<Item>) -> Vec<Value> {
-        let Self { id, status, hold_reason, reference, reason, processed_at, attempts, updated_at, .. } =
-            Self::write(&item.value);
+        let Self {
+            id,
+            batch_id: _,
+            seq: _,
+            recipient_id: _,
+            amount_minor: _,
+            fee_minor: _,
+            tax_minor: _,
+            net_minor: _,
+            payable_minor: _,
+            attempts,
+            status,
+            hold_reason,
+            reference,
+            reason,
+            processed_at,
+            created_at: _,
+            updated_at,
+            revision: _,
+        } = Self::write(&item.value);
         vec![
             id.into(),
             i64::from(item.revision).into(),

@@ -109,7 +109,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "platform_fees", -6);
-            set(books, "payable:rec_ana", -44)
+            set(books, "payable:rec_ana", -44);
         })
         .await,
         ["platform_fees", "payable"]
@@ -117,7 +117,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "platform_fees", -6);
-            set(books, "tax_withheld:withholding", -9)
+            set(books, "tax_withheld:withholding", -9);
         })
         .await,
         ["platform_fees", "tax_withheld"]
@@ -126,7 +126,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "payable:rec_ana", -44);
-            set(books, "payable:rec_ben", -1)
+            set(books, "payable:rec_ben", -1);
         })
         .await,
         ["payable"]
@@ -134,7 +134,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "in_transit:simulator", -45);
-            set(books, "payable:rec_ana", 0)
+            set(books, "payable:rec_ana", 0);
         })
         .await,
         ["payable", "in_transit"]
@@ -142,7 +142,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "escrow:esc_1", -1);
-            set(books, "escrow_receivable", 101)
+            set(books, "escrow_receivable", 101);
         })
         .await,
         ["escrow_receivable", "escrow"]
@@ -150,7 +150,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "debt:rec_ana", 1);
-            set(books, "cash:simulator", -41)
+            set(books, "cash:simulator", -41);
         })
         .await,
         ["cash", "debt"]
@@ -158,7 +158,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "carried:rec_ana", -1);
-            set(books, "rail_charges", 1)
+            set(books, "rail_charges", 1);
         })
         .await,
         ["carried", "rail_charges"]
@@ -166,7 +166,7 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
     assert_eq!(
         of_ledger(|books| {
             set(books, "deductions:refund", -1);
-            set(books, "fee_tax", 1)
+            set(books, "fee_tax", 1);
         })
         .await,
         ["deductions", "fee_tax"]

@@ -5,7 +5,7 @@ use crate::{
     compose::Service,
     http::{
         auth::{AdminOrSystem, Auth},
-        page::{Limit, LimitParam, Page},
+        page::{AfterParam, LimitParam, Page, page_of},
         params::{PathParam, QueryParam},
         payload::Js,
         problem::Answer,
@@ -13,7 +13,7 @@ use crate::{
         scalars::Sc,
     },
 };
-use app::ports::queries::{self, BatchDetails, BatchFilter, ItemDetails};
+use app::ports::queries::{BatchDetails, BatchFilter, ItemDetails};
 use domain::{
     batch::{Batch, BatchStatus},
     currency::Currency,
@@ -317,14 +317,14 @@ impl Batches {
         #[oai(name = "projectId")] project_id: QueryParam<Option<Sc<ProjectId>>>,
         #[oai(name = "escrowId")] escrow_id: QueryParam<Option<Sc<EscrowId>>>,
         limit: LimitParam,
-        starting_after: QueryParam<Option<Sc<BatchId>>>,
+        starting_after: AfterParam<BatchId>,
     ) -> Answer<ListAnswer> {
         let filter = BatchFilter {
             status: status.0.map(|status| status.0),
             project: project_id.0.map(|id| id.0),
             escrow: escrow_id.0.map(|id| id.0),
         };
-        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0) };
+        let page = page_of(limit, starting_after);
         let batches = self.0.queries.batches(filter, page).await?;
         Ok(ListAnswer::Listed(Js(batches.map(BatchView::from).into())))
     }

@@ -6,7 +6,7 @@ use crate::{
     http::{
         auth::{AdminOrSystem, Auth},
         fault::Fault,
-        page::{Limit, LimitParam, Page},
+        page::{AfterParam, LimitParam, Page, page_of},
         params::QueryParam,
         payload::Js,
         problem::Answer,
@@ -14,7 +14,7 @@ use crate::{
         scalars::{Sc, Scalar},
     },
 };
-use app::ports::queries::{self, EventFilter, PublishedEvent};
+use app::ports::queries::{EventFilter, PublishedEvent};
 use domain::{
     event::EventKind,
     ids::{BatchId, EventId, ItemId},
@@ -97,10 +97,10 @@ impl Events {
         #[oai(name = "batchId")] batch_id: QueryParam<Option<Sc<BatchId>>>,
         #[oai(name = "type")] kind: QueryParam<Option<Sc<EventKind>>>,
         limit: LimitParam,
-        starting_after: QueryParam<Option<Sc<EventId>>>,
+        starting_after: AfterParam<EventId>,
     ) -> Answer<ListAnswer> {
         let filter = EventFilter { batch: batch_id.0.map(|id| id.0), kind: kind.0.map(|kind| kind.0.to_string()) };
-        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0) };
+        let page = page_of(limit, starting_after);
         let events = self.0.queries.events(filter, page).await?;
         Ok(ListAnswer::Listed(Js(events.map(EventView::from).into())))
     }

@@ -5,7 +5,7 @@ use crate::{
     compose::Service,
     http::{
         auth::{AdminOrSystem, Auth},
-        page::{Limit, LimitParam, Page},
+        page::{AfterParam, LimitParam, Page, page_of},
         params::QueryParam,
         payload::Js,
         problem::Answer,
@@ -15,7 +15,7 @@ use crate::{
 };
 use app::{
     ledger::check_books::{Check, TrialBalance, check_books},
-    ports::queries::{self, TransactionFilter},
+    ports::queries::TransactionFilter,
 };
 use domain::{
     currency::Currency,
@@ -198,11 +198,11 @@ impl Ledger {
         #[oai(name = "batchId")] batch_id: QueryParam<Option<Sc<BatchId>>>,
         account: QueryParam<Option<Sc<Account>>>,
         limit: LimitParam,
-        starting_after: QueryParam<Option<Sc<TransactionId>>>,
+        starting_after: AfterParam<TransactionId>,
     ) -> Answer<ListAnswer> {
         let filter =
             TransactionFilter { batch: batch_id.0.map(|id| id.0), account: account.0.map(|account| account.0) };
-        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0) };
+        let page = page_of(limit, starting_after);
         let transactions = self.0.queries.transactions(filter, page).await?;
         Ok(ListAnswer::Listed(Js(transactions.map(TransactionView::from).into())))
     }

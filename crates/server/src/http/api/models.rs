@@ -11,8 +11,8 @@ use crate::{
     http::{
         auth::{AdminOrSystem, Auth},
         fault::Fault,
-        page::{Limit, LimitParam, Page},
-        params::{PathParam, QueryParam},
+        page::{AfterParam, LimitParam, Page, page_of},
+        params::PathParam,
         payload::{Body, Js},
         problem::{Answer, ApiError},
         responses::responses,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use app::{
-    ports::{queries, repository::InForce},
+    ports::repository::InForce,
     revenue::publish_revenue_model::{PublishRevenueModel, Published, publish_revenue_model},
 };
 use domain::{
@@ -241,9 +241,9 @@ impl Models {
         _auth: Auth<AdminOrSystem>,
         #[oai(name = "projectId")] project_id: PathParam<Sc<ProjectId>>,
         limit: LimitParam,
-        starting_after: QueryParam<Option<Sc<VersionNumber>>>,
+        starting_after: AfterParam<VersionNumber>,
     ) -> Answer<ListAnswer> {
-        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0.0) };
+        let page = page_of(limit, starting_after).map(|after| after.0);
         let versions = self.0.queries.models(&project_id.0.0, page).await?;
         Ok(ListAnswer::Listed(Js(versions.map(VersionView::from).into())))
     }

@@ -6,15 +6,14 @@ use crate::{
     http::{
         auth::{AdminOrSystem, Auth},
         fault::Fault,
-        page::{Limit, LimitParam, Page},
-        params::QueryParam,
+        page::{AfterParam, LimitParam, Page, page_of},
         payload::Js,
         problem::Answer,
         responses::responses,
         scalars::{Sc, Scalar},
     },
 };
-use app::ports::{queries, rail::Transfer};
+use app::ports::rail::Transfer;
 use domain::{currency::Currency, timestamp::Timestamp};
 use poem_openapi::{Object, OpenApi, registry::MetaSchema};
 use serde::Serialize;
@@ -96,9 +95,9 @@ impl Transfers {
         &self,
         _auth: Auth<AdminOrSystem>,
         limit: LimitParam,
-        starting_after: QueryParam<Option<Sc<TransferId>>>,
+        starting_after: AfterParam<TransferId>,
     ) -> Answer<ListAnswer> {
-        let page = queries::Page { limit: Limit::of(limit).get(), after: starting_after.0.map(|after| after.0.0) };
+        let page = page_of(limit, starting_after).map(|after| after.0);
         let transfers = self.0.simulator.transfers(page).await.map_err(BookDown)?;
         Ok(ListAnswer::Listed(Js(transfers.map(TransferView::from).into())))
     }

@@ -4,8 +4,8 @@ use super::super::{
     auth::{AdminOrSystem, Auth, Authenticated, Scheduler},
     fault::Fault,
     fields::{Field, Fields},
-    page::{Limit, LimitParam, Page},
-    params::{PathParam, QueryParam},
+    page::{AfterParam, LimitParam, Page, page_of},
+    params::PathParam,
     payload::{Body, FromBody, Js},
     problem::Answer,
     responses::responses,
@@ -274,13 +274,13 @@ impl Lists {
         &self,
         _auth: Auth<AdminOrSystem>,
         limit: LimitParam,
-        starting_after: QueryParam<Option<Sc<ThingId>>>,
+        starting_after: AfterParam<ThingId>,
     ) -> Answer<ListThings> {
-        let limit = Limit::of(limit);
-        let first = starting_after.0.map_or(0, |after| after.0.0[6..].parse::<u64>().unwrap_or(0) + 1);
+        let page = page_of(limit, starting_after);
+        let first = page.after.map_or(0, |after| after.0[6..].parse::<u64>().unwrap_or(0) + 1);
         let thing =
             |number: u64| Thing { thing_id: Sc(ThingId(format!("thing_{number}"))), amount: Sc(Amount(1)), memo: None };
         let rows = (first..30).map(thing).collect();
-        Ok(ListThings::Listed(Js(Paged::cut(rows, limit.get()).into())))
+        Ok(ListThings::Listed(Js(Paged::cut(rows, page.limit).into())))
     }
 }

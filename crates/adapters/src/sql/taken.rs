@@ -1,0 +1,91 @@
+//! Which key was taken. The database names a constraint, not the row: `PostgreSQL` by its name, SQLite by its columns.
+
+use super::{
+    Sql,
+    error::store,
+    rows::{batch, instruction_item, job, recipient, revenue_model},
+};
+use app::{
+    change::{Change, New},
+    ports::{CommitError, DuplicateKey},
+};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
+
+/// The constraint under which an escrow becomes one batch.
+pub(super) const ESCROW: &str = "batches_escrow";
+
+impl Sql {
+    /// Which of the keys that the change would take is taken.
+    pub(super) async fn taken(&self, constraint: &str, change: &Change) -> CommitError {
+        let wanted = keys_under(constraint, change);
+        for (at, key) in wanted.iter().enumerate() {
+            let is_repeated = wanted[..at].contains(key);
+            match if is_repeated { Ok(true) } else { self.is_taken(key).await } {
+                Ok(true) => return CommitError::Duplicate(key.clone()),
+                Ok(false) => {}
+                Err(error) => return store(error).into(),
+            }
+        }
+        CommitError::Duplicate(DuplicateKey::Other(constraint.to_owned()))
+    }
+
+    async fn is_taken(&self, key: &DuplicateKey) -> Result<bool, DbErr> {
+        let database = self.database();
+        Ok(match key {
+            DuplicateKey::Escrow(escrow) => {
+                let taken = batch::Entity::find().filter(batch::Column::EscrowId.eq(escrow.as_str()));
+                taken.one(database).await?.is_some()
+            }
+            DuplicateKey::ModelVersion(project, version) => {
+                let id = (project.to_string(), i64::from(*version));
+                revenue_model::Entity::find_by_id(id).one(database).await?.is_some()
+            }
+            DuplicateKey::Recipient(id) => recipient::Entity::find_by_id(id.to_string()).one(database).await?.is_some(),
+            DuplicateKey::LiveInstruction(item) => {
+                let of_item = instruction_item::Entity::find().filter(instruction_item::Column::ItemId.eq(item.uuid()));
+                // Spelled out, as in the index.
+                of_item.filter(Expr::cust("live")).one(database).await?.is_some()
+            }
+            DuplicateKey::Job(id) => job::Entity::find_by_id(id.uuid()).one(database).await?.is_some(),
+            DuplicateKey::Other(_) => false,
+        })
+    }
+}
+
+/// The keys of a change that a constraint speaks of: by its name, or by its columns.
+fn keys_under(constraint: &str, change: &Change) -> Vec<DuplicateKey> {
+    let news = change.insert.iter();
+    match constraint {
+        ESCROW | "batches.escrow_id" => {
+            let key = |new: &New| {
+                let New::Batch(batch) = new else { return None };
+                Some(DuplicateKey::Escrow(batch.escrow.clone()))
+            };
+            news.filter_map(key).collect()
+        }
+        "revenue_models_pkey" | "revenue_models.project_id, revenue_models.version" => {
+            let key = |new: &New| {
+                let New::ModelVersion(version) = new else { return None };
+                Some(DuplicateKey::ModelVersion(version.project.clone(), version.version))
+            };
+            news.filter_map(key).collect()
+        }
+        "recipients_pkey" | "recipients.id" => {
+            let key = |new: &New| {
+                let New::Recipient(recipient) = new else { return None };
+                Some(DuplicateKey::Recipient(recipient.id.clone()))
+            };
+            news.filter_map(key).collect()
+        }
+        "instruction_items_live" | "instruction_items.item_id" => {
+            let keys = |new: &New| {
+                let New::Instruction(instruction) = new else { return Vec::new() };
+                let occupied = instruction.items.iter().filter(|_| instruction.state().is_live());
+                occupied.map(|part| DuplicateKey::LiveInstruction(part.item)).collect()
+            };
+            news.flat_map(keys).collect()
+        }
+        "jobs_pkey" | "jobs.id" => change.enqueue.iter().map(|job| DuplicateKey::Job(job.id)).collect(),
+        _ => Vec::new(),
+    }
+}
