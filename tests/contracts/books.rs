@@ -17,7 +17,14 @@ use domain::{
     money::AMOUNT_MINOR_MAX,
     recipient::HoldReason,
 };
-use std::{fmt::Debug, str::FromStr};
+use std::{
+    fmt::Debug,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 async fn books(ports: &Ports) -> Books {
     ports.queries.books().await.unwrap()
@@ -247,11 +254,12 @@ pub async fn books_are_read_as_of_one_moment(bench: &dyn Bench) {
             ports.commit(settle(&ports.load(batch).await, &instruction, now)).await;
         }
     });
+    let over = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..2)
         .map(|_| {
-            let ports = ports.clone();
+            let (ports, over) = (ports.clone(), over.clone());
             tokio::spawn(async move {
-                loop {
+                while !over.load(Ordering::Relaxed) {
                     let found = books(&ports).await;
                     let total = |list: &[SumMinor]| list.iter().sum::<SumMinor>();
                     let of = |kind: &str| {
@@ -264,15 +272,14 @@ pub async fn books_are_read_as_of_one_moment(bench: &dyn Bench) {
                     assert_eq!((owed, transit, paid), (of("payable"), of("in_transit"), of("cash")));
                     assert_eq!(owed + transit + paid, 1000);
                     assert_eq!(found.unresolved_instructions, u64::from(transit > 0));
-                    if paid > 0 {
-                        return;
-                    }
                 }
             })
         })
         .collect();
-    writer.await.unwrap();
+    let written = writer.await;
+    over.store(true, Ordering::Relaxed);
     for reader in readers {
         reader.await.unwrap();
     }
+    written.unwrap();
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod books;
 mod clock;
+mod database_rules;
 mod duplicates;
 mod history;
 mod jobs;
@@ -23,6 +24,9 @@ mod waking;
 
 pub use bench::{Bench, Ports};
 
+/// Longer than any promise takes: what takes longer waits for what never comes.
+const HANGS: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// A named test of each promise, for one adapter.
 macro_rules! contract {
     ($adapter:ident; $($topic:ident { $($promise:ident)+ })+) => {
@@ -31,7 +35,8 @@ macro_rules! contract {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $promise() {
                     let bench = crate::contracts::bench::$adapter().await;
-                    crate::contracts::$topic::$promise(&bench).await;
+                    let kept = crate::contracts::$topic::$promise(&bench);
+                    tokio::time::timeout(crate::contracts::HANGS, kept).await.expect("it comes to an end");
                 }
             )+}
         )+}

@@ -28,6 +28,10 @@ use domain::{
     timestamp::Timestamp,
 };
 use serde_json::json;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 pub async fn a_batch_is_read_back_as_written(bench: &dyn Bench) {
     let ports = bench.ports();
@@ -87,10 +91,13 @@ pub async fn items_are_read_back_in_every_state(bench: &dyn Bench) {
     for _ in &states {
         release = release.pay_less("rec_ana", 100, 7, 5);
     }
-    for (item, state) in release.items.iter_mut().zip(states) {
+    // The order of the items is not that of their names.
+    release.items.reverse();
+    for (place, (item, state)) in (0..).zip(release.items.iter_mut().zip(states)) {
+        item.seq = place;
         *item = in_state(item, state, item.seq, now.after(seconds(9)));
     }
-    // Written in another order than they are read in.
+    // Nor is it the order in which they are written.
     let mut change = release.change();
     change.insert[1..].reverse();
     ports.commit(change).await;
@@ -408,12 +415,13 @@ pub async fn a_batch_is_read_as_of_one_moment(bench: &dyn Bench) {
             }
         }
     });
+    let over = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..3)
         .map(|_| {
-            let ports = ports.clone();
+            let (ports, over) = (ports.clone(), over.clone());
             tokio::spawn(async move {
                 let mut last = 0;
-                while last < 41 {
+                while !over.load(Ordering::Relaxed) {
                     let found = ports.load(id).await;
                     let items: Vec<u32> = found.items.iter().map(|item| item.revision).collect();
                     assert_eq!(items, [found.batch.revision; 2]);
@@ -423,8 +431,11 @@ pub async fn a_batch_is_read_as_of_one_moment(bench: &dyn Bench) {
             })
         })
         .collect();
-    writer.await.unwrap();
+    let written = writer.await;
+    over.store(true, Ordering::Relaxed);
     for reader in readers {
         reader.await.unwrap();
     }
+    written.unwrap();
+    assert_eq!(ports.load(id).await.batch.revision, 41);
 }

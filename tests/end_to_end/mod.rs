@@ -1,8 +1,18 @@
 //! Whether the service keeps its word: sentences about the real binary, over HTTP, on both databases.
 
+mod books;
+mod commands;
 mod crash;
+mod figures;
+mod lists;
+mod outage;
+mod pages;
+mod payday;
+mod promises;
 mod refusals;
 mod seed;
+mod twice;
+mod versions;
 
 use serde_json::{Value, json};
 

@@ -69,6 +69,11 @@ impl Home {
         Process::start(self.command(arguments), self.log())
     }
 
+    /// Starts one of several that speak at the same time: what it says is told apart from the others.
+    pub fn start_aside(&self, name: &str, arguments: &[&str]) -> Process {
+        Process::start(self.command(arguments), self.folder().join(format!("{name}.log")))
+    }
+
     /// Where its processes write what they say.
     pub fn log(&self) -> PathBuf {
         self.folder().join("said.log")

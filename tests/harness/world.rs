@@ -171,7 +171,13 @@ impl World {
 
     /// Asks for the payouts of a release.
     pub async fn schedule(&self, release: &Value) -> Answer {
-        self.post("/revenue/schedule-payouts", release).await
+        self.schedule_at(&self.url(), release).await
+    }
+
+    /// Asks another server of this home for the payouts of a release.
+    pub async fn schedule_at(&self, url: &str, release: &Value) -> Answer {
+        let request = self.client.post(format!("{url}/revenue/schedule-payouts"));
+        self.send(request.bearer_auth(self.token("system")).json(release)).await
     }
 
     /// Schedules a release, and answers the id of its batch.

@@ -1,4 +1,4 @@
-//! Every endpoint that is described is called by an end-to-end test.
+//! Every path that is described is called by an end-to-end test.
 
 use super::root;
 use serde_yaml::Value;
@@ -35,7 +35,7 @@ fn tests() -> String {
 }
 
 #[test]
-fn every_endpoint_is_called() {
+fn every_path_is_called() {
     let tests = tests();
     let described = described();
     assert!(described.len() >= 15, "{described:?}");

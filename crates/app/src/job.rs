@@ -21,7 +21,7 @@ pub struct Job {
 pub enum JobKind {
     /// Pay what is scheduled in a batch, and find out what became of what was sent.
     ExecuteBatch(BatchId),
-    /// Release what is held for a recipient, as far as the reason is gone.
+    /// Look anew at what is held for a recipient, now that they have changed.
     ReleaseHeldItems(RecipientId),
 }
 

@@ -9,7 +9,7 @@
 //! * [`failure`]: what every error can say about itself
 //! * [`revenue`], [`payouts`], [`recipients`], [`ledger`], [`events`]: one file a use case
 
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::float_arithmetic)]
 
 pub mod change;
 pub mod events;

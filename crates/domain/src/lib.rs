@@ -12,7 +12,7 @@
 //! * [`ledger`]: balanced transactions, and which event posts what
 //! * [`event`]: what the world is told
 
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::float_arithmetic)]
 
 pub mod apportion;
 pub mod batch;

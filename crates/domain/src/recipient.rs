@@ -97,16 +97,19 @@ pub enum HoldReason {
     RecipientUnregistered,
     /// The rail cannot pay to the recipient's details.
     DestinationUnusable,
+    /// The rail cannot put the payment into an instruction, though it takes the details.
+    InstructionImpossible,
 }
 
 impl HoldReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RecipientPending,
         Self::RecipientBlocked,
         Self::RecipientPlaceholder,
         Self::RecipientUnregistered,
         Self::DestinationUnusable,
+        Self::InstructionImpossible,
     ];
 
     /// The word that is stored and answered.
@@ -117,6 +120,7 @@ impl HoldReason {
             Self::RecipientPlaceholder => "recipient_placeholder",
             Self::RecipientUnregistered => "recipient_unregistered",
             Self::DestinationUnusable => "destination_unusable",
+            Self::InstructionImpossible => "instruction_impossible",
         }
     }
 }

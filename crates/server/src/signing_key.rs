@@ -15,9 +15,9 @@ use std::{
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// The given secret is too short.
-    #[error("DISBURSE_JWT_SECRET: {0}")]
-    Weak(#[from] WeakSecret),
+    /// The secret from there is too short.
+    #[error("{0}: {1}")]
+    Weak(String, WeakSecret),
     /// A development key would be reachable from elsewhere.
     #[error(
         "{0} can be reached from other machines, and the development key must not: set DISBURSE_JWT_SECRET \
@@ -39,14 +39,15 @@ pub enum SigningKeyError {
 /// See [`SigningKeyError`].
 pub fn signing_key(config: &Config) -> Result<TokenKey, SigningKeyError> {
     if let Some(secret) = &config.jwt_secret {
-        return Ok(TokenKey::new(secret.value.expose().as_bytes())?);
+        let key = TokenKey::new(secret.value.expose().as_bytes());
+        return key.map_err(|weak| SigningKeyError::Weak("the secret in the environment".to_owned(), weak));
     }
     if !config.listen.value.ip().is_loopback() {
         return Err(SigningKeyError::NotLoopback(config.listen.value));
     }
     let file = config.data_dir.value.join("development.key");
     let secret = read_or_make(&file)?;
-    Ok(TokenKey::new(secret.trim().as_bytes())?)
+    TokenKey::new(secret.trim().as_bytes()).map_err(|weak| SigningKeyError::Weak(file.display().to_string(), weak))
 }
 
 fn read_or_make(file: &Path) -> Result<String, SigningKeyError> {

@@ -46,6 +46,11 @@ pub(super) fn taken_key(error: &DbErr) -> Option<String> {
     refusal.constraint().or_else(columns).map(ToOwned::to_owned)
 }
 
+/// Whether somebody else is using the SQLite file.
+pub(super) fn is_busy(error: &DbErr) -> bool {
+    matches!(Code::of(error), Some(Code::Sqlite(5 | 6)))
+}
+
 /// A value that cannot be read, a rule that we broke, or a statement that is wrong: it will not be better later.
 fn is_our_fault(error: &DbErr) -> bool {
     match error {

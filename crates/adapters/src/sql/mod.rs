@@ -36,10 +36,13 @@ use sea_orm::{
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
 use work::Work;
 
 /// How long to wait for a connection, and on SQLite for the right to write.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long to wait before a new file is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A connection that was not used for so long is tried before it is used.
 const IDLE_TRY: Duration = Duration::from_secs(30);
 /// A connection that was not used for so long is closed.
@@ -70,8 +73,8 @@ impl Sql {
     pub async fn connect(url: &str) -> Result<Self, SqlError> {
         let (dialect, database, writer) = if url.starts_with("sqlite://") {
             create_folder_of(url).await?;
-            let writer = Database::connect(sqlite_options(url, 1, "-16384")).await?;
-            (Dialect::Sqlite, Database::connect(sqlite_options(url, 7, "-4096")).await?, writer)
+            let writer = open_sqlite(sqlite_options(url, 1, "-16384")).await?;
+            (Dialect::Sqlite, open_sqlite(sqlite_options(url, 7, "-4096")).await?, writer)
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
             let database = Database::connect(postgres_options(&format!("postgres://{rest}"), 16)).await?;
             (Dialect::Postgres, database.clone(), database)
@@ -131,6 +134,17 @@ async fn create_folder_of(url: &str) -> Result<(), SqlError> {
     match options.get_filename().parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => tokio::fs::create_dir_all(folder).await.map_err(SqlError::Folder),
         None => Ok(()),
+    }
+}
+
+/// Whoever opens a new file first turns it to WAL, and SQLite does not let the others wait for that.
+async fn open_sqlite(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        match Database::connect(options.clone()).await {
+            Err(error) if error::is_busy(&error) && Instant::now() < deadline => sleep(BUSY_PAUSE).await,
+            opened => return opened,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use domain::{
     batch::{Approval, Attempted, Batch, BatchStatus},
     event::Event,
     ids::{EventId, ItemId},
-    item::{IllegalItemStep, Item, ItemStep},
+    item::{IllegalItemStep, Item, ItemStatus, ItemStep},
     timestamp::Timestamp,
 };
 use std::collections::{BTreeSet, HashMap};
@@ -22,13 +22,14 @@ pub(super) struct BatchWork<'a> {
     place: HashMap<ItemId, usize>,
     moved: BTreeSet<usize>,
     events: Vec<Event>,
+    has_held: bool,
     ids: &'a dyn Ids,
 }
 
 impl<'a> BatchWork<'a> {
     pub(super) fn new(batch: Stored<Batch>, items: Vec<Stored<Item>>, ids: &'a dyn Ids) -> Self {
         let place = items.iter().enumerate().map(|(at, item)| (item.value.id, at)).collect();
-        Self { batch, items, place, moved: BTreeSet::new(), events: Vec::new(), ids }
+        Self { batch, items, place, moved: BTreeSet::new(), events: Vec::new(), has_held: false, ids }
     }
 
     pub(super) fn batch(&self) -> &Batch {
@@ -42,12 +43,18 @@ impl<'a> BatchWork<'a> {
         self.place.get(&id).map(|at| &self.items[*at].value)
     }
 
+    /// Whether an item was put on hold here.
+    pub(super) fn has_held(&self) -> bool {
+        self.has_held
+    }
+
     /// Moves an item, with its event.
     pub(super) fn step(&mut self, id: ItemId, step: ItemStep, at: Timestamp) -> Result<(), IllegalItemStep> {
         let unknown = IllegalItemStep { from: "not of this batch", step: step.as_str() };
         let place = *self.place.get(&id).ok_or(unknown)?;
         let item = self.items[place].value.clone().after(step, at)?;
         self.events.push(Event::item(EventId::new(self.ids.fresh()), &item, at));
+        self.has_held |= item.status() == ItemStatus::PendingKyc;
         self.items[place].value = item;
         self.moved.insert(place);
         Ok(())

@@ -97,6 +97,7 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
         return Ok(ports.repository.commit(change).await?);
     };
     let mut work = BatchWork::new(found.batch, found.items, ports.ids);
+    let not_asked = found.unresolved.len().saturating_sub(SLICE_ITEMS_MAX);
 
     let Asked { mut answers, again } = ask(ports, found.unresolved, now).await;
     let sending = record_intents(ports, &mut work, again, &lease, now).await?;
@@ -116,22 +117,32 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
         }
         posted.extend(transactions);
     }
-    let step = next_step(&work, lease, unresolved_since, now);
+    let step = match next_look(&work, not_asked, unresolved_since, now) {
+        Some(at) => LeaseStep::Again(lease, at),
+        None => LeaseStep::Finish(lease),
+    };
     let mut change = work.take_change(step, now);
     change.update.extend(concluded);
     change.post.extend(posted);
     Ok(ports.repository.commit(change).await?)
 }
 
-/// Done, or due again: at once while something is still to be sent, later while an outcome is not known. The
-/// wait grows with the age of the instruction, so it doubles from look to look.
-fn next_step(work: &BatchWork<'_>, lease: Lease, unresolved_since: Option<Timestamp>, now: Timestamp) -> LeaseStep {
-    if work.items().any(|item| item.status() == ItemStatus::Scheduled) {
-        return LeaseStep::Again(lease, now);
+/// When to look again: at once while something is still to be sent, later while an outcome is not known, never if
+/// all is done. The wait grows with the age of the instruction, so it doubles from look to look.
+fn next_look(
+    work: &BatchWork<'_>,
+    not_asked: usize,
+    unresolved_since: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    // What was just put on hold is looked at once more: its recipient may have been released after we read them and
+    // before the hold was committed, and nobody else would look again.
+    if work.has_held() || work.items().any(|item| item.status() == ItemStatus::Scheduled) {
+        return Some(now);
     }
     match unresolved_since {
-        Some(since) => LeaseStep::Again(lease, now.after(now.since(since).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1))),
-        None => LeaseStep::Finish(lease),
+        Some(since) => Some(now.after(now.since(since).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1))),
+        None => (not_asked > 0).then_some(now),
     }
 }
 
@@ -145,7 +156,7 @@ struct Asked {
 
 /// Asks the rails what became of instructions found sent.
 async fn ask(ports: Ports<'_>, unresolved: Vec<Stored<Instruction>>, now: Timestamp) -> Asked {
-    let slice = unresolved.into_iter().take(SLICE_ITEMS_MAX);
+    let slice = in_turns(unresolved, now).into_iter().take(SLICE_ITEMS_MAX);
     let asked = join_all(slice.map(|instruction| async {
         let (answer, replayable) = match ports.rails.get(&instruction.value.rail) {
             Some(rail) => {
@@ -164,6 +175,15 @@ async fn ask(ports: Ports<'_>, unresolved: Vec<Stored<Instruction>>, now: Timest
         }
     }
     result
+}
+
+/// More than fit into a slice take turns: those that stay unresolved must not keep the others from being asked for.
+fn in_turns(mut unresolved: Vec<Stored<Instruction>>, now: Timestamp) -> Vec<Stored<Instruction>> {
+    if unresolved.len() > SLICE_ITEMS_MAX {
+        let first = usize::try_from(now.unix_micros().unsigned_abs()).unwrap_or_default() % unresolved.len();
+        unresolved.rotate_left(first);
+    }
+    unresolved
 }
 
 fn may_replay(profile: &RailProfile, instruction: &Instruction, now: Timestamp) -> bool {
@@ -205,15 +225,9 @@ async fn new_instructions(
     work: &mut BatchWork<'_>,
     now: Timestamp,
 ) -> Result<(Vec<Instruction>, Vec<Transaction>), ExecuteBatchError> {
-    let due: Vec<Item> =
-        work.items().filter(|item| item.status() == ItemStatus::Scheduled).take(SLICE_ITEMS_MAX).cloned().collect();
-    let recipients = known_recipients(ports.repository, &due).await?;
     let mut by_rail: BTreeMap<RailId, Vec<(Item, Order)>> = BTreeMap::new();
-    for item in due {
-        match order(ports.rails, &item, recipients.get(&item.recipient), work.batch().currency) {
-            Ok(order) => by_rail.entry(order.destination.rail.clone()).or_default().push((item, order)),
-            Err(reason) => work.step(item.id, ItemStep::Hold(reason), now).map_err(Contradiction::from)?,
-        }
+    for (item, order) in due(ports, work, now).await? {
+        by_rail.entry(order.destination.rail.clone()).or_default().push((item, order));
     }
     let mut instructions = Vec::new();
     let mut posted = Vec::new();
@@ -230,6 +244,41 @@ async fn new_instructions(
         }
     }
     Ok((instructions, posted))
+}
+
+/// What is sent in this turn. What may not be sent is put on hold; what was on hold and may be sent by now is
+/// released, here and not only when the recipient changes: they may have changed just before the hold was committed.
+async fn due(
+    ports: Ports<'_>,
+    work: &mut BatchWork<'_>,
+    now: Timestamp,
+) -> Result<Vec<(Item, Order)>, ExecuteBatchError> {
+    let scheduled = work.items().filter(|item| item.status() == ItemStatus::Scheduled).take(SLICE_ITEMS_MAX);
+    let candidates: Vec<Item> = scheduled.chain(work.items().filter(|item| may_be_released(item))).cloned().collect();
+    let recipients = known_recipients(ports.repository, &candidates).await?;
+    let mut due = Vec::new();
+    for item in candidates {
+        let is_held = item.status() == ItemStatus::PendingKyc;
+        match order(ports.rails, &item, recipients.get(&item.recipient), work.batch().currency) {
+            Ok(order) => {
+                if is_held {
+                    work.step(item.id, ItemStep::Release, now).map_err(Contradiction::from)?;
+                }
+                due.push((item, order));
+            }
+            Err(reason) if !is_held => {
+                work.step(item.id, ItemStep::Hold(reason), now).map_err(Contradiction::from)?;
+            }
+            Err(_) => {}
+        }
+    }
+    due.truncate(SLICE_ITEMS_MAX);
+    Ok(due)
+}
+
+/// Whether the reason of the hold can be gone without anybody having said so.
+fn may_be_released(item: &Item) -> bool {
+    item.state().hold_reason().is_some_and(|reason| reason != HoldReason::InstructionImpossible)
 }
 
 async fn known_recipients(
@@ -275,7 +324,7 @@ fn instruction(
     let orders: Vec<Order> = group.iter().map(|(_, order)| order.clone()).collect();
     let Ok(body) = rail.prepare(id, &orders) else {
         for (item, _) in group {
-            work.step(item.id, ItemStep::Hold(HoldReason::DestinationUnusable), now)?;
+            work.step(item.id, ItemStep::Hold(HoldReason::InstructionImpossible), now)?;
         }
         return Ok(None);
     };

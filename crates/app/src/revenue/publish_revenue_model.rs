@@ -117,9 +117,6 @@ pub async fn publish_revenue_model(
     if !faults.is_empty() && ask.status == ModelStatus::Active {
         return Err(SplitInvalid::Model(faults).into());
     }
-    if ask.effective_to.is_some_and(|end| end <= ask.effective_from.unwrap_or(now)) {
-        return Err(PublishRevenueModelError::EmptyPeriod);
-    }
     let mut races = 0;
     loop {
         let newest = repository.newest_model(&ask.project).await?;
@@ -155,6 +152,9 @@ fn next(
     ask: &PublishRevenueModel,
     now: Timestamp,
 ) -> Result<ModelVersion, PublishRevenueModelError> {
+    if ask.effective_to.is_some_and(|end| end <= ask.effective_from.unwrap_or(now)) {
+        return Err(PublishRevenueModelError::EmptyPeriod);
+    }
     let expected = newest.map_or(1, |newest| newest.version + 1);
     if let Some(given) = ask.version.filter(|given| *given != expected) {
         return Err(PublishRevenueModelError::VersionConflict { given, expected });
@@ -229,6 +229,13 @@ mod tests {
     async fn the_same_model_again_is_the_same_version() {
         let same = publish(&with_newest(Some(version(seventy_thirty()))), ask(seventy_thirty())).await.unwrap();
         assert_eq!((same.version.version, same.new), (3, false));
+    }
+
+    #[tokio::test]
+    async fn the_same_model_is_the_same_version_also_after_its_period() {
+        let ended = ModelVersion { effective_to: Some(now()), ..version(seventy_thirty()) };
+        let again = PublishRevenueModel { effective_to: Some(now()), ..ask(seventy_thirty()) };
+        assert!(!publish(&with_newest(Some(ended)), again).await.unwrap().new);
     }
 
     #[tokio::test]

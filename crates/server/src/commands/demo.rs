@@ -41,7 +41,7 @@ pub(super) async fn run(mut config: Config, args: &Args) -> Outcome {
     let server = Running::start(&config, true).await?;
     let played = play(&config, &server).await;
     if let (Ok(()), false) = (&played, args.once) {
-        println!("\nServing until Ctrl-C.");
+        outln!("\nServing until Ctrl-C.");
         stop_signal().await;
     }
     let stopped = server.stop().await;
@@ -103,14 +103,14 @@ async fn play(config: &Config, server: &Running) -> Result<(), DemoError> {
         let batch = settled(&api, text(&scheduled, "batchId")?).await?;
         show(&mut table, &batch)?;
     }
-    println!("{table}");
+    outln!("{table}");
     let books = api.get("/ledger/trial-balance").await?;
     let balanced = books["balanced"] == json!(true);
     let checks = books["checks"].as_array().map_or(0, Vec::len);
-    println!("{} ({checks} checks)", if balanced { "books balanced" } else { "BOOKS NOT BALANCED" });
-    println!("\nAPI       {}", api.url);
-    println!("API page  {}/docs", api.url);
-    println!("Token     {}", api.token);
+    outln!("{} ({checks} checks)", if balanced { "books balanced" } else { "BOOKS NOT BALANCED" });
+    outln!("\nAPI       {}", api.url);
+    outln!("API page  {}/docs", api.url);
+    outln!("Token     {}", api.token);
     if balanced { Ok(()) } else { Err(DemoError::NotBalanced) }
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Some(secret) => setting("jwt_secret", &"(given)", secret.origin),
         None => setting("jwt_secret", &"(development key in data_dir)", Origin::Default),
     }
-    println!();
+    outln!("");
 
     let key = check("signing key", signing_key(config).map(|_| "ok".to_owned()));
     let service = compose::existing_service(config).await;
@@ -33,13 +33,13 @@ pub(super) async fn run(config: &Config) -> Outcome {
 }
 
 fn setting(name: &str, value: &dyn Display, origin: Origin) {
-    println!("{name:<14} {origin:<14} {value}");
+    outln!("{name:<14} {origin:<14} {value}");
 }
 
 fn check<E: Display>(name: &str, result: Result<String, E>) -> bool {
     match &result {
-        Ok(text) => println!("ok     {name:<14} {text}"),
-        Err(error) => println!("FAILED {name:<14} {error}"),
+        Ok(text) => outln!("ok     {name:<14} {text}"),
+        Err(error) => outln!("FAILED {name:<14} {error}"),
     }
     result.is_ok()
 }

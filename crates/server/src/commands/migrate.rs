@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
         compose::migrate(config).await.map_err(unreachable)?;
     }
     for migration in compose::migrations(config).await.map_err(unreachable)? {
-        println!("{:<8} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
+        outln!("{:<8} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
     }
     Ok(())
 }

@@ -1,5 +1,12 @@
 //! The commands, one file each. Data goes to standard output, everything else to standard error.
 
+/// Writes a line to standard output. A reader that went away (`disburse openapi | head`) is no reason to panic.
+macro_rules! outln {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
 mod demo;
 mod doctor;
 mod migrate;

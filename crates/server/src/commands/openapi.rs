@@ -19,8 +19,8 @@ enum Format {
 pub(super) fn run(args: &Args) -> Outcome {
     let document = http::document().map_err(|error| say(Exit::Failed, &error))?;
     match args.format {
-        Format::Yaml => print!("{}", document.yaml()),
-        Format::Json => println!("{}", document.json()),
+        Format::Yaml => outln!("{}", document.yaml().trim_end()),
+        Format::Json => outln!("{}", document.json()),
     }
     Ok(())
 }

@@ -53,10 +53,7 @@ impl Running {
         let Service { worker, .. } = service.clone();
         let acceptor = TcpListener::bind(config.listen.value).into_acceptor().await;
         let acceptor = acceptor.map_err(|error| {
-            say(
-                Exit::Failed,
-                &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value),
-            )
+            say(Exit::Failed, &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value))
         })?;
         let bound = acceptor.local_addr().first().and_then(|address| address.as_socket_addr().copied());
 

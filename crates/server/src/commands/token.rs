@@ -56,7 +56,7 @@ impl std::str::FromStr for Span {
 pub(super) fn run(config: &Config, args: &Args) -> Outcome {
     let key = signing_key(config).map_err(|error| say(Exit::Usage, &error))?;
     let token = key.sign(&args.sub, &args.role.0, args.ttl.0).map_err(|error| say(Exit::Failed, &error))?;
-    println!("{token}");
+    outln!("{token}");
     Ok(())
 }
 

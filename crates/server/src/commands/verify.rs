@@ -16,7 +16,7 @@ fn print(balance: &TrialBalance) {
     for check in &balance.checks {
         print_check(check);
     }
-    println!("{}", if balance.is_balanced() { "books balanced" } else { "BOOKS NOT BALANCED" });
+    outln!("{}", if balance.is_balanced() { "books balanced" } else { "BOOKS NOT BALANCED" });
 }
 
 fn print_check(check: &Check) {
@@ -24,11 +24,13 @@ fn print_check(check: &Check) {
     let currency = currency.map(|currency| currency.to_string()).unwrap_or_default();
     let mark = if check.is_ok() { "ok   " } else { "DIFFERS" };
     let open = if *open > 0 { format!("  ({open} open)") } else { String::new() };
-    println!("{mark:<8} {name:<22} {currency:<4} expected {expected:>16}  actual {actual:>16}{open}");
+    outln!("{mark:<8} {name:<22} {currency:<4} expected {expected:>16}  actual {actual:>16}{open}");
     for difference in differences {
-        println!(
+        outln!(
             "         {:<27} expected {:>16}  actual {:>16}",
-            difference.subject, difference.expected, difference.actual
+            difference.subject,
+            difference.expected,
+            difference.actual
         );
     }
 }

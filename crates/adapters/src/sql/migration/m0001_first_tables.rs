@@ -198,7 +198,7 @@ CREATE TABLE items (
     'scheduled', 'pending_kyc', 'processing', 'in_doubt', 'paid', 'failed', 'returned', 'cancelled')),
   hold_reason {text} CHECK (hold_reason IN (
     'recipient_pending', 'recipient_blocked', 'recipient_placeholder', 'recipient_unregistered',
-    'destination_unusable')),
+    'destination_unusable', 'instruction_impossible')),
   reference {text},
   reason {text},
   processed_at {int},

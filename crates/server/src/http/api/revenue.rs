@@ -336,18 +336,24 @@ pub struct WarningView {
     /// How much is missing, in minor units.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<Sum>,
+    /// What the formula of the fee gave, in minor units, before it was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<Sum>,
 }
 
 impl From<Warning> for WarningView {
     fn from(warning: Warning) -> Self {
-        let missing = match &warning {
-            Warning::WithholdingShortfall { missing_minor, .. } => Some(Sum(i128::from(*missing_minor))),
-            Warning::NothingToSplit
-            | Warning::NothingPayable
-            | Warning::FeeClamped { .. }
-            | Warning::RecipientHeld { .. } => None,
+        let (missing, wanted) = match &warning {
+            Warning::WithholdingShortfall { missing_minor, .. } => (Some(i128::from(*missing_minor)), None),
+            Warning::FeeClamped { wanted_minor } => (None, i128::try_from(*wanted_minor).ok()),
+            Warning::NothingToSplit | Warning::NothingPayable | Warning::RecipientHeld { .. } => (None, None),
         };
-        Self { code: warning.code().to_owned(), recipient_id: warning.recipient().cloned().map(Sc), missing }
+        Self {
+            code: warning.code().to_owned(),
+            recipient_id: warning.recipient().cloned().map(Sc),
+            missing: missing.map(Sum),
+            wanted: wanted.map(Sum),
+        }
     }
 }
 

@@ -42,6 +42,8 @@ fn use_cases() -> String {
         ("schedule", Box::new(SchedulePayoutsError::Busy)),
         ("calculate", Box::new(CalculateRevenueError::ProjectNotFound(project()))),
         ("calculate", Box::new(CalculateRevenueError::Store(StoreError::Corrupt(String::new())))),
+        ("calculate", Box::new(CalculateRevenueError::Store(store()))),
+        ("register a recipient", Box::new(RegisterRecipientError::Commit(CommitError::Stale))),
         ("publish a model", Box::new(PublishRevenueModelError::EmptyPeriod)),
         ("publish a model", Box::new(PublishRevenueModelError::VersionConflict { given: 2, expected: 1 })),
         ("publish a model", Box::new(PublishRevenueModelError::Commit(CommitError::Stale))),
@@ -52,6 +54,10 @@ fn use_cases() -> String {
         format!("| `{}` | {:?} | {use_case} |", failure.code(), failure.class())
     };
     let mut lines: Vec<String> = failures.iter().map(line).collect();
+    lines.push("| `not_system` | Refused | schedule |".to_owned());
+    for what in ["batch", "item", "recipient", "model_version"] {
+        lines.push(format!("| `{what}_not_found` | NotFound | read one |"));
+    }
     // These two carry more than fits here; the tests of the use case hold their codes.
     lines.push("| `already_scheduled` | Conflict | schedule |".to_owned());
     lines.push("| `split_invalid` | Invalid | schedule, calculate, publish a model |".to_owned());
