@@ -8,10 +8,7 @@ use adapters::{
     sql::{Sql, SqlError},
 };
 use app::ports::{Clock, Ids, PayoutQueries, PayoutRepository, Rails, SimulatorBook};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 /// The service, put together. Cheap to clone.
 #[derive(Clone)]
@@ -44,9 +41,6 @@ pub enum ComposeError {
     /// There is no database where one is expected.
     #[error("there is no database at {0}; `disburse serve` or `disburse migrate` makes one")]
     NoDatabase(String),
-    /// There is no book of the simulator where one is expected.
-    #[error("there is no book of the simulator at {}; name the folder it lies in with --data-dir", .0.display())]
-    NoBook(PathBuf),
     /// The schema is not the one this binary works with.
     #[error("the schema of the database is not up to date; run `disburse migrate`")]
     SchemaPending,
@@ -80,14 +74,7 @@ pub async fn existing_service(config: &Config) -> Result<Service, ComposeError> 
     if !sql.migrations().await?.iter().all(|known| known.applied) {
         return Err(ComposeError::SchemaPending);
     }
-    if !simulator_file(config).exists() {
-        return Err(ComposeError::NoBook(simulator_file(config)));
-    }
     put_together(config, sql).await
-}
-
-fn simulator_file(config: &Config) -> PathBuf {
-    config.data_dir.value.join("simulator.db")
 }
 
 async fn existing_database(config: &Config) -> Result<Sql, ComposeError> {
@@ -101,7 +88,7 @@ async fn existing_database(config: &Config) -> Result<Sql, ComposeError> {
 
 async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError> {
     let ids: Arc<dyn Ids> = Arc::new(UuidV7);
-    let simulator = Simulator::open(&simulator_file(config), ids.clone()).await?;
+    let simulator = Simulator::open(&config.data_dir.value.join("simulator.db"), ids.clone()).await?;
     let rails = Rails::new(Arc::new(simulator.clone()), []);
     let sql = Arc::new(sql);
     Ok(Service {

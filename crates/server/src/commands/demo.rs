@@ -2,7 +2,7 @@
 
 use super::{
     Exit, Outcome, say,
-    serve::{Running, stop_signal},
+    serve::{Running, StopSignals},
 };
 use crate::{
     config::{Config, Origin},
@@ -38,11 +38,12 @@ pub(super) async fn run(mut config: Config, args: &Args) -> Outcome {
         // Somebody else has the usual port, and nobody asked for it.
         config.listen.value = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     }
+    let signals = StopSignals::listen()?;
     let server = Running::start(&config, true).await?;
     let played = play(&config, &server).await;
     if let (Ok(()), false) = (&played, args.once) {
         outln!("\nServing until Ctrl-C.");
-        stop_signal().await;
+        signals.wait().await;
     }
     let stopped = server.stop().await;
     played.map_err(|error| say(Exit::Failed, &error))?;

@@ -14,7 +14,7 @@ use poem::{
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinHandle,
 };
@@ -31,9 +31,10 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
     logging::start();
+    let stop = StopSignals::listen()?;
     let server = Running::start(config, !args.no_worker).await?;
     server.greet(config);
-    stop_signal().await;
+    stop.wait().await;
     tracing::info!("stopping: finishing what is in flight");
     server.stop().await
 }
@@ -119,18 +120,24 @@ pub(super) fn supervise(worker: Worker, stop: watch::Receiver<bool>) -> JoinHand
     })
 }
 
-/// Comes back when the process is asked to stop.
-pub(super) async fn stop_signal() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// The signals that ask the process to stop. They are listened for from the moment this is made, so it is made before
+/// anything is started.
+pub(super) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn listen() -> Result<Self, Exit> {
+        let listen = |kind| signal(kind).map_err(|error| say(Exit::Failed, &error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Comes back when one of them came, also if it came before.
+    pub(super) async fn wait(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
     }
 }
