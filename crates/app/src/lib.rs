@@ -21,8 +21,9 @@ pub mod ports;
 pub mod recipients;
 pub mod revenue;
 
-/// How often a decision is made anew when somebody else was faster, before the caller is asked to repeat.
-const RACES_MAX: u32 = 5;
+/// How often a decision is made anew when somebody else was faster, before the caller is asked to repeat. Of many
+/// writers of one thing one wins each round, so this is how many may meet at once.
+const RACES_MAX: u32 = 100;
 
 #[cfg(test)]
 mod fixtures;

@@ -60,7 +60,7 @@ impl Worker {
                 Ok(0) => unless_stopped(&mut stop, self.queue.wait(JOB_POLL)).await,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot claim jobs; trying again");
+                    tracing::warn!(error = ?error, "cannot claim jobs; trying again");
                     unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
                 }
             }
@@ -73,7 +73,7 @@ impl Worker {
                 Ok(0) => unless_stopped(&mut stop, tokio::time::sleep(EVENT_POLL)).await,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot deliver events; trying again");
+                    tracing::warn!(error = ?error, "cannot deliver events; trying again");
                     unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
                 }
             }

@@ -53,12 +53,12 @@ async fn give_back(queue: &dyn JobQueue, lease: &Lease, kind: &JobKind, error: &
         }
     };
     if error.class().may_succeed_later() {
-        tracing::warn!(job, kind, subject, attempt, error = %error, "could not do a job; trying again");
+        tracing::warn!(job, kind, subject, attempt, error = ?error, "could not do a job; trying again");
     } else {
-        tracing::error!(job, kind, subject, attempt, error = %error, "a job contradicts itself; trying again");
+        tracing::error!(job, kind, subject, attempt, error = ?error, "a job contradicts itself; trying again");
     }
     if let Err(error) = queue.release(lease, delay).await {
-        tracing::warn!(job, error = %error, "could not give a job back; its lease will run out");
+        tracing::warn!(job, error = ?error, "could not give a job back; its lease will run out");
     }
 }
 

@@ -97,14 +97,14 @@ pub struct BatchForExecution {
     pub unresolved: Vec<Stored<Instruction>>,
 }
 
-/// The store could not be used.
+/// The store could not be used. What the database said is for the log (`Debug`), not for callers.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It does not answer, or is too busy. The same request may succeed later.
-    #[error("the database cannot be used now: {0}")]
+    #[error("the database cannot be used now; send the same request again")]
     Unavailable(String),
     /// It answered something that cannot be: our own fault, or somebody changed it by hand.
-    #[error("the database holds what cannot be: {0}")]
+    #[error("the database holds what cannot be")]
     Corrupt(String),
 }
 
@@ -123,23 +123,23 @@ impl Failure for StoreError {
     }
 }
 
-/// Why a change was not committed.
+/// Why a change was not committed. What the database said is for the log (`Debug`), not for callers.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// The job was handed to somebody else, or is done.
     #[error("the lease was lost")]
     LeaseLost,
     /// Somebody else changed a row first, or it does not exist.
-    #[error("somebody else was faster")]
+    #[error("somebody else was faster; send the same request again")]
     Stale,
     /// A row exists already.
-    #[error("it exists already: {0:?}")]
+    #[error("somebody else was faster; send the same request again")]
     Duplicate(DuplicateKey),
     /// Nothing was applied.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The connection broke while the commit was under way: it may have been applied or not.
-    #[error("the outcome of the commit is unknown: {0}")]
+    #[error("it is not known whether this was stored; send the same request again")]
     Unclear(String),
 }
 

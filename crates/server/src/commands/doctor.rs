@@ -21,12 +21,14 @@ pub(super) async fn run(config: &Config) -> Outcome {
     let key = check("signing key", signing_key(config).map(|_| "ok".to_owned()));
     let service = compose::existing_service(config).await;
     let reached = match &service {
-        Ok(service) => service.queries.ping().await.map_err(|error| error.to_string()),
+        Ok(service) => service.queries.ping().await.map_err(|error| format!("{error:?}")),
         Err(error) => Err(error.to_string()),
     };
     let database = check("database", reached.map(|()| "reached, schema up to date".to_owned()));
     let clock = match &service {
-        Ok(service) => check("clock", service.clock.now().await.map(|now| now.to_string())),
+        Ok(service) => {
+            check("clock", service.clock.now().await.map(|now| now.to_string()).map_err(|error| format!("{error:?}")))
+        }
         Err(_) => false,
     };
     if key && database && clock { Ok(()) } else { Err(Exit::Failed) }

@@ -7,7 +7,7 @@ use app::ledger::check_books::{Check, TrialBalance, check_books};
 pub(super) async fn run(config: &Config) -> Outcome {
     let service = compose::existing_service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
     let balance = check_books(service.queries.as_ref(), &service.rails).await;
-    let balance = balance.map_err(|error| say(Exit::Unreachable, &error))?;
+    let balance = balance.map_err(|error| say(Exit::Unreachable, &format!("{error:?}")))?;
     print(&balance);
     if balance.is_balanced() { Ok(()) } else { Err(Exit::Difference) }
 }

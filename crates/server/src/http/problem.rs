@@ -16,7 +16,7 @@ use poem_openapi::{
     registry::{MetaResponses, Registry},
 };
 use serde_json::Value;
-use std::{error::Error, fmt::Display};
+use std::fmt::Display;
 
 /// What every handler returns: one of its declared answers, or the one error.
 pub type Answer<T> = Result<T, ApiError>;
@@ -233,9 +233,9 @@ impl<F: Failure> From<F> for ApiError {
     fn from(failure: F) -> Self {
         let problem = Problem::of_class(failure.class());
         match problem {
-            Problem::Internal => return Self::internal(Chain(&failure)),
+            Problem::Internal => return Self::internal(format_args!("{failure:?}")),
             Problem::Unavailable => {
-                tracing::warn!(error = %Chain(&failure), code = failure.code(), "a request has to wait");
+                tracing::warn!(error = ?failure, code = failure.code(), "a request has to wait");
             }
             _ => {}
         }
@@ -246,21 +246,6 @@ impl<F: Failure> From<F> for ApiError {
             details: failure.details(),
             existing: failure.existing(),
         }
-    }
-}
-
-/// An error and all its causes, for a log line.
-struct Chain<'a>(&'a dyn Error);
-
-impl Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

@@ -155,7 +155,7 @@ responses! {
         /// The versions, newest first.
         200 Listed(Js<Page<VersionView>>),
     }
-    errors []
+    errors [NotFound]
 }
 
 /// The endpoints of this file.
@@ -243,8 +243,13 @@ impl Models {
         limit: LimitParam,
         starting_after: AfterParam<VersionNumber>,
     ) -> Answer<ListAnswer> {
-        let page = page_of(limit, starting_after).map(|after| after.0);
-        let versions = self.0.queries.models(&project_id.0.0, page).await?;
+        let (project, page) = (project_id.0.0, page_of(limit, starting_after).map(|after| after.0));
+        let versions = self.0.queries.models(&project, page).await?;
+        if versions.data.is_empty() {
+            // The page after the oldest version is empty; a project without any version is not known.
+            let newest = self.0.repository.newest_model(&project).await?;
+            there(newest, "project", "project_not_found", project)?;
+        }
         Ok(ListAnswer::Listed(Js(versions.map(VersionView::from).into())))
     }
 

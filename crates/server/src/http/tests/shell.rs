@@ -100,7 +100,10 @@ async fn one_structured_line_tells_what_was_answered() {
 
     let cause = &lines[0];
     assert_eq!(cause["level"], "ERROR");
-    assert_eq!(cause["fields"]["error"], "Internal of secret_code: disk at 10.0.0.7 is gone");
+    assert_eq!(
+        cause["fields"]["error"],
+        "Failed { code: \"secret_code\", class: Internal, cause: Custom { kind: Other, error: \"disk at 10.0.0.7 is gone\" } }"
+    );
     assert_eq!(cause["span"]["request_id"], "logged-1");
 
     let answered = &lines[1]["fields"];
