@@ -17,6 +17,7 @@ on_both_databases! {
     the_counters_can_be_read
     the_probes_answer_without_a_token
     head_is_get_without_a_body
+    every_request_is_logged_under_its_id_and_without_its_token
 }
 
 async fn world(engine: Engine) -> Shared {
@@ -129,4 +130,25 @@ async fn head_is_get_without_a_body(engine: Engine) {
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
         assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
     }
+}
+
+async fn every_request_is_logged_under_its_id_and_without_its_token(engine: Engine) {
+    let world = world(engine).await;
+    let token = world.token("admin");
+    for (id, path, status) in [
+        ("trace-1", "/payouts/batches", 200),
+        ("trace-2", "/nothing", 404),
+        ("trace-3", "/payouts/batches?limit=0", 422),
+    ] {
+        let request = world.request(Method::GET, path).bearer_auth(&token).header("x-request-id", id);
+        assert_eq!(world.send(request).await.status, status);
+        let said = std::fs::read_to_string(world.home().log()).expect("the log");
+        let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let answered: Vec<Value> =
+            lines.filter(|line| line["message"] == "answered" && line["request_id"] == id).collect();
+        let [line] = answered.as_slice() else { panic!("{id}: {answered:#?}") };
+        assert_eq!((&line["status"], &line["path"]), (&Value::from(status), &Value::from(path.split('?').next())));
+    }
+    let said = std::fs::read_to_string(world.home().log()).expect("the log");
+    assert!(!said.contains(&token), "a token is in the log");
 }

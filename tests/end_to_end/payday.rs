@@ -14,6 +14,7 @@ on_both_databases! {
     tax_is_withheld_and_booked
     whoever_is_declined_is_still_owed
     what_is_held_is_paid_once_the_recipient_may_be_paid
+    whoever_changes_back_and_forth_is_paid_in_the_end
     what_is_due_later_is_not_paid_before
     one_unit_among_three_is_paid_to_one
     a_batch_of_300_is_paid_to_everybody
@@ -143,6 +144,36 @@ async fn what_is_held_is_paid_once_the_recipient_may_be_paid(engine: Engine) {
     assert_eq!((batch["status"].as_str(), &batch["items"][0]["status"]), (Some("completed"), &json!("paid")));
     assert_eq!(batch["items"][0].get("holdReason"), None);
     assert_eq!(world.transfers().await.iter().filter(|transfer| transfer["recipientId"] == "rec_waits").count(), 1);
+    world.assert_books_balanced().await;
+}
+
+/// Holding and releasing race with paying; the last word counts.
+async fn whoever_changes_back_and_forth_is_paid_in_the_end(engine: Engine) {
+    let world = World::shared("payday", engine).await;
+    world.register("rec_flips", &json!({ "status": "pending" })).await;
+    world.publish_model("prj_flips", &shares(&[("rec_flips", 1), ("rec_stays", 1)])).await;
+    let schedule = async {
+        let mut batches = Vec::new();
+        for number in 0..20 {
+            batches.push(world.scheduled(&release(&format!("esc_flips{number}"), "prj_flips", 200, "THB")).await);
+        }
+        batches
+    };
+    let flip = async {
+        for _ in 0..10 {
+            for status in ["active", "pending", "active", "blocked"] {
+                world.put("/recipients/rec_flips", &json!({ "status": status })).await.with(200);
+            }
+        }
+        world.put("/recipients/rec_flips", &json!({ "status": "active" })).await.with(200);
+    };
+    let (batches, ()) = tokio::join!(schedule, flip);
+    for batch in &batches {
+        assert_eq!(world.settled(batch).await["status"], "completed");
+    }
+    let transfers = world.transfers().await;
+    let to = |name: &str| transfers.iter().filter(|transfer| transfer["recipientId"] == name).count();
+    assert_eq!((to("rec_flips"), to("rec_stays")), (20, 20));
     world.assert_books_balanced().await;
 }
 

@@ -34,18 +34,18 @@ pub async fn persistent(world: Arc<World>, body: Value) -> String {
     loop {
         let request = world.request(Method::POST, "/revenue/schedule-payouts");
         let request = request.bearer_auth(world.token("system")).json(&body);
-        match world.try_send(request).await {
+        let last = match world.try_send(request).await {
             Ok(answer) if answer.status == 201 => return text(&answer.json(), "batchId"),
             Ok(answer) if answer.status == 409 => {
                 let existing = answer.refused(409, "already_scheduled")["existing"].clone();
                 assert_eq!(existing["requestMatches"], true);
                 return text(&existing, "batchId");
             }
-            Ok(answer) => drop(answer.refused(503, "unavailable")),
+            Ok(answer) => answer.refused(503, "unavailable").to_string(),
             // Nobody there: it is being killed.
-            Err(_) => {}
-        }
-        assert!(Instant::now() < deadline, "{body} is not booked");
+            Err(error) => error.to_string(),
+        };
+        assert!(Instant::now() < deadline, "{body} is not booked: {last}");
         chance::pause(50).await;
     }
 }

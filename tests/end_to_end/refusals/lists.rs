@@ -15,6 +15,7 @@ const LISTS: [&str; 5] =
 
 async fn a_page_is_asked_for_rightly_or_not_at_all(engine: Engine) {
     let world = world(engine).await;
+    world.put("/projects/prj_1/revenue-model", &super::super::shares(&[("rec_1", 1)])).await;
     for path in LISTS {
         for (query, fault) in [
             ("limit=0", "/limit out_of_range"),
@@ -103,6 +104,7 @@ async fn what_is_not_there_is_told_by_its_kind(engine: Engine) {
         ("/payouts/items/item_00000000000000000000000000", "item_not_found"),
         ("/recipients/rec_nobody", "recipient_not_found"),
         ("/projects/prj_nobody/revenue-model", "project_not_found"),
+        ("/projects/prj_nobody/revenue-models", "project_not_found"),
         ("/projects/prj_nobody/revenue-models/1", "model_version_not_found"),
     ] {
         let error = world.get(path).await.refused(404, code);
