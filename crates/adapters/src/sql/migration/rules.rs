@@ -1,5 +1,6 @@
-//! Rules that are more than a constraint, as triggers. They hold for everybody who writes, with whatever program.
-//! (In `PostgreSQL` the owner of a table can switch them off: the service should not own its tables.)
+//! Rules that are more than a constraint, as triggers. They hold for everybody who writes, with two exceptions: in
+//! `PostgreSQL` the owner of a table can switch them off (the service should not own its tables), and in SQLite
+//! `INSERT OR REPLACE` goes around the rules against removal for whoever has `recursive_triggers` off.
 
 use crate::sql::dialect::Dialect;
 
