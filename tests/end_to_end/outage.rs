@@ -2,7 +2,7 @@
 
 use super::{
     promises::{assert_paid_exactly_once, persistent, projects},
-    release, shares,
+    release,
 };
 use crate::harness::{
     home::Engine,
@@ -38,8 +38,7 @@ async fn silence_of_the_provider_is_no_failure(engine: Engine) {
     let file = world.home().folder().join("data/simulator.db");
     let book = connect(&format!("sqlite://{}", file.display())).await;
     execute(&book, "BEGIN IMMEDIATE").await;
-    world.publish_model("prj_two", &shares(&[("rec_ana", 1), ("rec_dan", 1)])).await;
-    let id = world.scheduled(&release("esc_1", "prj_two", 30_000, "USD")).await;
+    let id = world.scheduled(&release("esc_1", "prj_mixed", 30_000, "USD")).await;
     let in_doubt = |item: &serde_json::Value| item["status"] == "in_doubt";
     let batch = world.batch_once(&id, |batch| list(batch, "items").iter().all(in_doubt)).await;
     assert_eq!(batch["status"], "processing");

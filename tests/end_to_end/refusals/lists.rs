@@ -2,6 +2,7 @@
 
 use super::world;
 use crate::harness::{home::Engine, on_both_databases};
+use serde_json::json;
 
 on_both_databases! {
     a_page_is_asked_for_rightly_or_not_at_all
@@ -89,12 +90,9 @@ async fn a_name_in_the_path_that_cannot_be_is_a_fault(engine: Engine) {
     ] {
         world.get(path).await.faults("validation_error", &[&format!("{field} invalid_format")]);
     }
-    let body = serde_json::json!({ "steps": [] });
+    let body = json!({ "steps": [] });
     world.put("/projects/7/revenue-model", &body).await.faults("validation_error", &["/projectId invalid_format"]);
-    world
-        .put("/recipients/7", &serde_json::json!({}))
-        .await
-        .faults("validation_error", &["/recipientId invalid_format"]);
+    world.put("/recipients/7", &json!({})).await.faults("validation_error", &["/recipientId invalid_format"]);
 }
 
 async fn what_is_not_there_is_told_by_its_kind(engine: Engine) {

@@ -117,7 +117,8 @@ pub struct BookEntry {
 ///
 /// Laws, each a contract test: `prepare` twice gives the same bytes; the same instruction submitted twice
 /// has effect once; what was submitted is found by `query`; a rail never answers `Refused` or `NotSent`
-/// for what it executed.
+/// for what it executed; `submit` and `query` come back within five seconds whatever happens, for both fit into the
+/// lease of a job, and what did not come back by then is unknown.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait PayoutRail: Send + Sync {

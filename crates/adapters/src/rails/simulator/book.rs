@@ -15,6 +15,9 @@ pub enum BookError {
     /// The file cannot be opened, read or written.
     #[error("the simulator's book cannot be used: {0}")]
     Database(#[from] DbErr),
+    /// It did not answer in time.
+    #[error("the simulator's book did not answer in time")]
+    TooSlow,
     /// A row holds what the simulator never wrote.
     #[error("the simulator's book holds what cannot be: {0}")]
     Corrupt(String),

@@ -35,6 +35,8 @@ pub use book::BookError;
 
 /// What the rail is called.
 pub const NAME: &str = "simulator";
+/// How long a call may take. A turn asks and then sends, both under one lease of 15 s.
+const CALL_MAX: Duration = Duration::from_secs(5);
 /// The reason of a decline.
 const DECLINED: &str = "declined_by_simulator";
 
@@ -95,7 +97,8 @@ impl PayoutRail for Simulator {
             Err(error) => return Submit::Unknown { cause: error.to_string() },
         };
         let id = format!("sim_{}", InstructionId::new(self.ids.fresh()).digits().to_ascii_lowercase());
-        match self.book.record(id, &instruction.id.to_string(), &instruction.body, &payment).await {
+        let key = instruction.id.to_string();
+        match in_time(self.book.record(id, &key, &instruction.body, &payment)).await {
             Ok(Recorded::Entry(entry)) => match known(entry) {
                 Known::Settled { reference } => Submit::Settled { reference },
                 Known::Refused { reason } => Submit::Refused { reason },
@@ -108,7 +111,7 @@ impl PayoutRail for Simulator {
     }
 
     async fn query(&self, instruction: &Instruction) -> Lookup {
-        match self.book.find(&instruction.id.to_string()).await {
+        match in_time(self.book.find(&instruction.id.to_string())).await {
             Ok(Some(entry)) => Lookup::Found(known(entry)),
             Ok(None) => Lookup::Absent,
             Err(error) => Lookup::CannotTell { cause: error.to_string() },
@@ -127,6 +130,11 @@ impl SimulatorBook for Simulator {
         let entries = self.book.newest_first(page.after, page.limit + 1).await.map_err(|error| down(&error))?;
         Ok(Paged::cut(entries, page.limit).map(transfer))
     }
+}
+
+/// What takes longer is not waited for: it may still happen, which is what the callers make of the error.
+async fn in_time<T>(call: impl Future<Output = Result<T, BookError>>) -> Result<T, BookError> {
+    tokio::time::timeout(CALL_MAX, call).await.unwrap_or(Err(BookError::TooSlow))
 }
 
 fn known(entry: Entry) -> Known {
