@@ -11,3 +11,4 @@ mod contracts;
 mod end_to_end;
 mod harness;
 mod house;
+mod stories;

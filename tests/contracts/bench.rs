@@ -5,7 +5,7 @@ use adapters::{memory::Memory, sql::Sql};
 use app::{
     change::{Change, Stored},
     job::Claimed,
-    ports::{Clock, JobQueue, Outbox, PayoutQueries, PayoutRepository, repository::BatchForExecution},
+    ports::{Clock, IdempotencyKeys, JobQueue, Outbox, PayoutQueries, PayoutRepository, repository::BatchForExecution},
 };
 use async_trait::async_trait;
 use domain::{event::Event, ids::BatchId, instruction::Instruction, timestamp::Timestamp};
@@ -35,6 +35,8 @@ pub struct Ports {
     pub jobs: Arc<dyn JobQueue>,
     /// Hands out events.
     pub outbox: Arc<dyn Outbox>,
+    /// Knows which requests were answered.
+    pub keys: Arc<dyn IdempotencyKeys>,
     /// Answers pages.
     pub queries: Arc<dyn PayoutQueries>,
     /// Tells the time.
@@ -45,12 +47,13 @@ impl Ports {
     /// Everything that one value can do.
     pub fn of<T>(adapter: Arc<T>) -> Self
     where
-        T: PayoutRepository + JobQueue + Outbox + PayoutQueries + Clock + 'static,
+        T: PayoutRepository + JobQueue + Outbox + IdempotencyKeys + PayoutQueries + Clock + 'static,
     {
         Self {
             repository: adapter.clone(),
             jobs: adapter.clone(),
             outbox: adapter.clone(),
+            keys: adapter.clone(),
             queries: adapter.clone(),
             clock: adapter,
         }

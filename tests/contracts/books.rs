@@ -60,7 +60,8 @@ pub async fn scheduling_is_in_the_books(bench: &dyn Bench) {
     let found = books(&ports).await;
     let balances = "escrow_receivable 1119, payable:rec_ana -750, payable:rec_bob -300, payable:rec_cyd -9, \
                     platform_fees -30, tax_withheld:withholding -20, deductions:psp_fee -4, deductions:refund -6";
-    let sums = BatchSums { amount_minor: 1119, deductions_minor: 10, fee_minor: 30, tax_minor: 20 };
+    let sums =
+        BatchSums { amount_minor: 1119, deductions_minor: 10, fee_minor: 30, tax_minor: 20, ..BatchSums::default() };
     assert_eq!(found.balances, listed::<Account>(balances, "USD"), "an escrow that was split has nothing left");
     assert_eq!(found.owed, listed("rec_ana 750, rec_bob 300, rec_cyd 9", "USD"));
     assert_eq!(found.batches, [(read("USD"), sums)]);
@@ -185,11 +186,12 @@ pub async fn sums_may_exceed_what_one_amount_can_be(bench: &dyn Bench) {
         together(&mut transit, going.change());
         transit.insert.push(New::Instruction(order));
         transit.post.push(sent);
-        let all_gone = [(big, 0, 0), (0, big, 0), (0, 0, big)];
-        sums.insert.extend(all_gone.map(|(deductions, fee, tax)| {
+        let all_gone = [(big, 0, 0, 0), (0, big, 0, 0), (0, big, big, 0), (0, 0, 0, big)];
+        sums.insert.extend(all_gone.map(|(deductions, fee, fee_tax, tax)| {
             let gone = release(now).with(|batch| {
                 batch.amount_minor = big;
                 (batch.deductions_minor, batch.fee_minor, batch.tax_minor) = (deductions, fee, tax);
+                batch.fee_tax_minor = fee_tax;
             });
             New::Batch(gone.batch)
         }));
@@ -199,7 +201,8 @@ pub async fn sums_may_exceed_what_one_amount_can_be(bench: &dyn Bench) {
     }
     let found = books(&ports).await;
     let usd: Currency = read("USD");
-    let expected = BatchSums { amount_minor: 5 * sum, deductions_minor: sum, fee_minor: sum, tax_minor: sum };
+    let expected =
+        BatchSums { amount_minor: 6 * sum, deductions_minor: sum, fee_minor: sum, fee_tax_minor: sum, tax_minor: sum };
     assert_eq!(found.batches, [(usd, expected)]);
     assert_eq!(found.owed, [(read("rec_ana"), usd, sum)]);
     assert_eq!(found.in_transit, [(read("simulator"), usd, sum)]);

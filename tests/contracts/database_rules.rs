@@ -1,13 +1,27 @@
 //! What the database itself refuses, whoever writes and with whatever program.
+//!
+//! * here: batches, items and instructions, the ledger, jobs
+//! * `revenue`: lines, counters, and what was taken back
+//! * `migrations`: the schema, and databases that are not ours
 
-use super::sample::{self, fresh, release};
+use super::{
+    bench::LEASE,
+    sample::{self, fresh, release},
+};
 use crate::harness::databases;
-use adapters::sql::{Sql, SqlError};
+use adapters::sql::Sql;
 use app::{
     change::{Change, New},
-    ports::{Clock, CommitError, PayoutQueries, PayoutRepository, StoreError, queries::TransactionFilter},
+    idempotency::{Claim, IdempotencyKey, KeyedRequest},
+    ports::{
+        Clock, CommitError, IdempotencyKeys, PayoutQueries, PayoutRepository, StoreError, idempotency::Claiming,
+        queries::TransactionFilter,
+    },
 };
-use domain::{batch::Batch, item::Item};
+use domain::{
+    batch::{Batch, Fingerprint},
+    item::Item,
+};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, TransactionOptions, TransactionTrait, Value};
 use uuid::Uuid;
 
@@ -31,6 +45,9 @@ macro_rules! on_every_database {
     };
 }
 
+mod migrations;
+mod revenue;
+
 on_every_database! {
     the_ledger_cannot_be_edited
     a_model_version_cannot_be_edited
@@ -43,6 +60,7 @@ on_every_database! {
     amounts_add_up
     an_item_is_in_one_live_instruction
     the_clock_has_one_row
+    a_key_is_claimed_or_answered
 }
 
 /// Puts a row into every table: a batch of two items that was sent, a model and a recipient.
@@ -179,6 +197,9 @@ async fn what_a_batch_owes_cannot_be_edited(sql: &Sql) {
     for edit in [
         "amount_minor = amount_minor + 1, total_net_minor = total_net_minor + 1",
         "escrow_id = 'esc_other'",
+        "escrow_id = NULL, kind = 'carry'",
+        "recipient_id = 'rec_eve'",
+        "fee_tax_minor = fee_tax_minor",
         "project_id = 'prj_other'",
         "currency = 'EUR'",
         "model_version = 2",
@@ -223,9 +244,7 @@ async fn a_state_has_its_facts_and_no_others(sql: &Sql) {
     for edit in ["status = 'refused'", "reference = 'x'", "reason = 'x'", "tries = 0", "status = 'lost'"] {
         assert_check(sql, &format!("UPDATE instructions SET {edit}")).await;
     }
-    for edit in ["tax_code = 'us_nra'", "tax_rate_ppm = 1", "tax_code = 'x', tax_rate_ppm = 1000001", "status = 'x'"] {
-        assert_check(sql, &format!("UPDATE recipients SET {edit}")).await;
-    }
+    assert_check(sql, "UPDATE recipients SET status = 'x'").await;
     assert_check(sql, "UPDATE batches SET status = 'lost'").await;
     assert_check(sql, "UPDATE jobs SET state = 'done', leased = TRUE").await;
 }
@@ -237,12 +256,14 @@ async fn assert_check(sql: &Sql, statement: &str) {
 
 async fn amounts_add_up(sql: &Sql) {
     let now = sql.now().await.unwrap();
-    let broken: [fn(&mut Batch); 5] = [
+    let broken: [fn(&mut Batch); 7] = [
         |batch| batch.amount_minor += 1,
         |batch| batch.total_net_minor -= 1,
         |batch| (batch.fee_minor, batch.total_net_minor) = (-1, batch.total_net_minor + 1),
         |batch| (batch.amount_minor, batch.total_net_minor) = (0, 0),
         |batch| batch.amount_minor = -batch.amount_minor,
+        |batch| batch.fee_tax_minor = 1,
+        |batch| batch.fee_tax_minor = -1,
     ];
     for spoil in broken {
         let release = release(now).pay("rec_ana", 100).with(spoil);
@@ -251,11 +272,14 @@ async fn amounts_add_up(sql: &Sql) {
     }
     let release = release(now).pay("rec_ana", 100);
     let whole = release.items[0].clone();
-    let broken: [fn(&mut Item); 4] = [
+    let broken: [fn(&mut Item); 7] = [
         |item| item.net_minor -= 1,
         |item| item.payable_minor = 0,
-        |item| item.payable_minor += 1,
         |item| (item.fee_minor, item.net_minor) = (-1, item.net_minor + 1),
+        |item| item.reversed_minor = item.amount_minor + 1,
+        |item| item.reversed_minor = -1,
+        |item| item.taken_minor = item.payable_minor + 1,
+        |item| item.taken_minor = -1,
     ];
     for spoil in broken {
         let mut item = whole.clone();
@@ -264,6 +288,11 @@ async fn amounts_add_up(sql: &Sql) {
         assert_does_not_add_up(sql, change).await;
     }
     sql.commit(release.change()).await.unwrap();
+    for edit in ["reversed_minor = amount_minor + 1", "taken_minor = payable_minor + 1", "taken_minor = -1"] {
+        assert_check(sql, &format!("UPDATE items SET {edit}")).await;
+    }
+    let edit = "reversed_minor = amount_minor, taken_minor = payable_minor";
+    assert_eq!(run(sql, &format!("UPDATE items SET {edit}")).await, Ok(1), "all of it may be taken back");
 }
 
 async fn assert_does_not_add_up(sql: &Sql, change: Change) {
@@ -298,62 +327,26 @@ async fn the_clock_has_one_row(sql: &Sql) {
     assert!(run(sql, "INSERT INTO clock (id, offset_us) VALUES (1, 0)").await.is_err());
 }
 
-/// As many processes as start at once.
-async fn assert_all_migrate(url: &str) {
-    let starting = (0..6).map(|_| {
-        let url = url.to_owned();
-        tokio::spawn(async move {
-            let sql = Sql::connect(&url).await?;
-            sql.migrate().await?;
-            sql.migrations().await
-        })
-    });
-    for started in starting.collect::<Vec<_>>() {
-        let known = started.await.unwrap().unwrap();
-        assert!(!known.is_empty() && known.iter().all(|known| known.applied));
+async fn a_key_is_claimed_or_answered(sql: &Sql) {
+    let key = IdempotencyKey::try_new("k").unwrap();
+    let request = KeyedRequest { operation: "POST /things".to_owned(), key, fingerprint: Fingerprint([7; 32]) };
+    let claim = Claim { request, token: fresh() };
+    assert_eq!(sql.claim(&claim, LEASE).await.unwrap(), Claiming::Ours);
+    for edit in [
+        "token = NULL",
+        "claimed_until = NULL",
+        "status = 200",
+        "status = 200, headers = '[]', body = '{}'",
+        "token = NULL, claimed_until = NULL",
+        "token = NULL, claimed_until = NULL, status = 200, body = '{}'",
+        "token = NULL, claimed_until = NULL, status = 200, headers = '[]'",
+        "token = NULL, claimed_until = NULL, status = 99, headers = '[]', body = '{}'",
+        "key = ''",
+    ] {
+        assert_check(sql, &format!("UPDATE idempotency_keys SET {edit}")).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_processes_migrate_a_file_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    assert_all_migrate(&databases::sqlite_url(&folder)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_processes_migrate_a_server_at_once() {
-    let database = databases::PostgresDatabase::create().await;
-    assert_all_migrate(database.url()).await;
-}
-
-/// Looking changes nothing: not even the table of migrations is made.
-async fn assert_looking_changes_nothing(sql: &Sql) {
-    for _ in 0..2 {
-        assert!(sql.migrations().await.unwrap().iter().all(|known| !known.applied));
-    }
-    assert!(run(sql, "SELECT * FROM seaql_migrations").await.is_err());
-}
-
-#[tokio::test]
-async fn a_new_file_is_made_with_its_folders_and_is_not_migrated() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a/b c/disburse.db");
-    let sql = Sql::connect(&format!("sqlite://{}", file.display())).await.unwrap();
-    assert!(file.exists());
-    assert_looking_changes_nothing(&sql).await;
-}
-
-#[tokio::test]
-async fn an_empty_server_is_not_migrated() {
-    let database = databases::PostgresDatabase::create().await;
-    assert_looking_changes_nothing(&Sql::connect(database.url()).await.unwrap()).await;
-}
-
-#[tokio::test]
-async fn another_kind_of_database_is_refused() {
-    for url in ["", "disburse.db", "mysql://localhost/disburse"] {
-        assert!(matches!(Sql::connect(url).await, Err(SqlError::UnknownScheme)), "{url}");
-    }
+    let answer = "token = NULL, claimed_until = NULL, status = 200, headers = '[]', body = '{}'";
+    assert_eq!(run(sql, &format!("UPDATE idempotency_keys SET {answer}")).await, Ok(1));
 }
 
 #[tokio::test]

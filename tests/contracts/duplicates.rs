@@ -28,7 +28,8 @@ async fn assert_refused(ports: &Ports, change: Change, key: &DuplicateKey) {
     }
 }
 
-async fn refused(ports: &Ports, mut change: Change) -> CommitError {
+/// See [`assert_refused`]: what the change was refused for.
+pub async fn refused(ports: &Ports, mut change: Change) -> CommitError {
     let now = ports.now().await;
     // Whatever was due before is out of the way.
     ports.claim_all().await;
@@ -51,8 +52,8 @@ async fn refused(ports: &Ports, mut change: Change) -> CommitError {
 pub async fn a_second_batch_for_an_escrow_leaves_nothing_behind(bench: &dyn Bench) {
     let ports = bench.ports();
     let one = booked(&ports).await;
-    let escrow = one.batch.escrow.clone();
-    let two = release(ports.now().await).pay("rec_zoe", 9).with(|batch| batch.escrow = escrow.clone());
+    let escrow = one.escrow().clone();
+    let two = release(ports.now().await).pay("rec_zoe", 9).of_escrow(&escrow);
     assert_refused(&ports, two.change(), &DuplicateKey::Escrow(escrow.clone())).await;
     assert_eq!(ports.repository.batch_by_escrow(&escrow).await.unwrap(), Some(one.batch));
     assert_eq!(ports.repository.batch_for_execution(two.batch.id).await.unwrap(), None);
@@ -187,10 +188,10 @@ pub async fn one_change_may_not_contradict_itself(bench: &dyn Bench) {
     let ports = bench.ports();
     let now = ports.now().await;
     let one = release(now).pay("rec_ana", 9);
-    let two = release(now).pay("rec_ana", 9).with(|batch| batch.escrow = one.batch.escrow.clone());
+    let two = release(now).pay("rec_ana", 9).of_escrow(one.escrow());
     let mut both = one.change();
     both.insert.extend(two.change().insert);
-    assert_refused(&ports, both, &DuplicateKey::Escrow(one.batch.escrow.clone())).await;
+    assert_refused(&ports, both, &DuplicateKey::Escrow(one.escrow().clone())).await;
 
     let mut twice = one.change();
     for _ in 0..2 {
@@ -217,7 +218,7 @@ pub async fn of_32_releases_of_one_escrow_one_is_booked(bench: &dyn Bench) {
         .map(|_| {
             let (ports, start) = (ports.clone(), start.clone());
             let release = release(now).pay("rec_ana", 700).pay("rec_bob", 300);
-            let release = release.with(|batch| batch.escrow = read("esc_contended"));
+            let release = release.of_escrow(&read("esc_contended"));
             tokio::spawn(async move {
                 start.wait().await;
                 (release.batch.id, ports.repository.commit(release.change()).await)

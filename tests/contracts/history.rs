@@ -1,4 +1,5 @@
 //! The property of the whole: whatever is done, in whatever order, an adapter answers as the reference does.
+//! `counted` is what is counted from release to release, and what is taken back.
 //!
 //! Time is counted in hours, and what is due later is due at half past: so the minutes that a database's own
 //! clock runs ahead while the test runs never decide anything.
@@ -16,7 +17,7 @@ use app::{
     ports::{
         CommitError, DuplicateKey,
         queries::{BatchFilter, EventFilter, Page, TransactionFilter},
-        repository::BatchForExecution,
+        repository::{BatchForExecution, BatchForReversal},
     },
 };
 use domain::{
@@ -26,11 +27,24 @@ use domain::{
     item::{ItemStatus, ItemStep},
     recipient::{HoldReason, RecipientStatus},
     revenue_model::ModelStatus,
+    reversal::ReversalLine,
     timestamp::Timestamp,
 };
 use std::time::Duration;
 
-const STEPS: usize = 700;
+/// The same answer from both.
+macro_rules! same {
+    ($history:expr, $port:ident . $call:ident ( $($argument:expr),* )) => {{
+        let one = $history.one.$port.$call($($argument),*).await.unwrap();
+        let two = $history.two.$port.$call($($argument),*).await.unwrap();
+        assert_eq!(one, two);
+        one
+    }};
+}
+
+mod counted;
+
+const STEPS: usize = 1_000;
 const HOUR: Duration = Duration::from_secs(3600);
 const PEOPLE: [&str; 3] = ["rec_ana", "rec_bob", "rec_cyd"];
 
@@ -46,7 +60,7 @@ pub async fn any_history_has_the_same_outcome_as_in_memory(bench: &dyn Bench) {
         }
     }
     let outcomes = &history.known.outcomes;
-    for outcome in ["ok", "stale", "lease lost", "escrow", "live", "recipient", "model"] {
+    for outcome in ["ok", "stale", "lease lost", "escrow", "live", "recipient", "model", "reversal"] {
         assert!(outcomes.iter().any(|found| found == outcome), "the history never saw `{outcome}`");
     }
 }
@@ -84,6 +98,9 @@ struct Known {
     instructions: Vec<InstructionId>,
     /// Batches as they once were.
     memories: Vec<BatchForExecution>,
+    histories: Vec<BatchForReversal>,
+    /// Lines of reversals that waited when they were booked.
+    waiting: Vec<ReversalLine>,
     outcomes: Vec<String>,
 }
 
@@ -96,19 +113,9 @@ struct History<'a> {
     known: Known,
 }
 
-/// The same answer from both.
-macro_rules! same {
-    ($history:expr, $port:ident . $call:ident ( $($argument:expr),* )) => {{
-        let one = $history.one.$port.$call($($argument),*).await.unwrap();
-        let two = $history.two.$port.$call($($argument),*).await.unwrap();
-        assert_eq!(one, two);
-        one
-    }};
-}
-
 impl History<'_> {
     async fn step(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(30) {
             0 => self.book().await,
             1..=8 => self.work().await,
             9 => self.register().await,
@@ -122,6 +129,11 @@ impl History<'_> {
                 self.reference.pass(hours).await;
                 self.bench.pass(hours).await;
             }
+            18..=20 => self.take_back().await,
+            21 => self.finish().await,
+            22..=23 => self.let_go().await,
+            24..=25 => self.count().await,
+            26..=27 => self.pay_carried().await,
             _ => self.look().await,
         }
     }
@@ -153,9 +165,10 @@ impl History<'_> {
         let mut new = release(at);
         for person in PEOPLE.into_iter().cycle().take(self.random.below(5)) {
             let net = i64::try_from(1 + self.random.below(1000)).unwrap();
-            new = match self.random.below(3) {
+            new = match self.random.below(4) {
                 0 => new.hold(person, net, self.random.of(&HoldReason::ALL).unwrap()),
                 1 => new.pay_less(person, net, 3, 2),
+                2 => new.carry(person, net),
                 _ => new.pay(person, net),
             };
         }
@@ -163,14 +176,15 @@ impl History<'_> {
         if self.random.one_in(3)
             && let Some(taken) = self.random.of(&self.known.escrows)
         {
-            new = new.with(|batch| batch.escrow = taken);
+            new = new.of_escrow(&taken);
         }
         let mut change = new.change();
+        change.count = self.carried(&new).await;
         change.enqueue[0].run_at = if self.random.one_in(2) { at } else { at.after(self.random.later(5)) };
         let events: Vec<EventId> = change.publish.iter().map(|event| event.id).collect();
         if self.commit(change).await {
             self.known.batches.push(new.batch.id);
-            self.known.escrows.push(new.batch.escrow);
+            self.known.escrows.push(new.escrow().clone());
             self.known.jobs.push(new.batch.job);
             self.known.events.extend(events);
         }
@@ -337,6 +351,7 @@ impl History<'_> {
         let person = read(PEOPLE[self.random.below(3)]);
         let after = self.random.of(&self.known.batches);
         same!(self, repository.batches_held_for(&person, after, 3));
+        self.look_at_what_is_counted().await;
         let Some(batch) = self.random.of(&self.known.batches) else { return };
         same!(self, repository.batch_for_execution(batch));
         let page = Page { limit: 4, after };
@@ -381,6 +396,8 @@ fn outcome(result: &Result<(), CommitError>) -> String {
             DuplicateKey::Recipient(_) => "recipient".to_owned(),
             DuplicateKey::ModelVersion(..) => "model".to_owned(),
             DuplicateKey::Job(_) => "job".to_owned(),
+            DuplicateKey::Reversal(_) => "reversal".to_owned(),
+            DuplicateKey::IdempotencyKey => "idempotency".to_owned(),
             DuplicateKey::Other(_) => "other".to_owned(),
         },
         Err(error @ (CommitError::Store(_) | CommitError::Unclear(_))) => panic!("{error:?}"),

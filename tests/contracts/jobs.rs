@@ -3,11 +3,11 @@
 use super::{
     Bench,
     bench::{LEASE, PAST_LEASE},
-    sample::{enqueue, job, release, seconds},
+    sample::{enqueue, job, read, release, seconds},
 };
 use app::{
     change::Change,
-    job::{Claimed, Lease, LeaseStep},
+    job::{Claimed, Job, JobKind, Lease, LeaseStep},
 };
 use domain::ids::JobId;
 use std::sync::Arc;
@@ -26,14 +26,23 @@ pub async fn a_job_is_handed_out_as_it_was_enqueued(bench: &dyn Bench) {
     let now = ports.now().await;
     let booked = release(now).pay("rec_ana", 1);
     let change = booked.change();
-    let about_batch = change.enqueue[0].clone();
-    let about_recipient = job(now);
+    let mut jobs = change.enqueue.clone();
+    jobs.extend(
+        [
+            JobKind::ReleaseHeldItems(read("rec_ana")),
+            JobKind::PayCarried(read("rec_ana")),
+            JobKind::FinishReversal(read("0110c853-1d09-52d8-d73e-1194e95b5f19")),
+            JobKind::EscheatItems(booked.batch.id),
+        ]
+        .map(|kind| Job { kind, ..job(now) }),
+    );
     ports.commit(change).await;
-    ports.commit(enqueue(&about_recipient)).await;
+    for job in &jobs[1..] {
+        ports.commit(enqueue(job)).await;
+    }
     let claimed = ports.claim_all().await;
-    let expected =
-        [about_batch, about_recipient].map(|job| Claimed { lease: Lease { job: job.id, attempt: 1 }, kind: job.kind });
-    assert_eq!(claimed, expected);
+    let claim = |job: Job| Claimed { lease: Lease { job: job.id, attempt: 1 }, kind: job.kind };
+    assert_eq!(claimed, jobs.into_iter().map(claim).collect::<Vec<_>>());
 }
 
 /// Two claimers rarely meet, so there are many of them, and they start together.

@@ -57,8 +57,8 @@ pub async fn batches_are_listed_newest_first_and_filtered(bench: &dyn Bench) {
     let mut all: Vec<Batch> = Vec::new();
     for number in 0..9 {
         // Newest is a matter of the name, not of the time of the caller's clock.
-        let release = bare(now.after(seconds(100 - number))).with(|batch| {
-            batch.project = read(if number % 3 == 0 { "prj_film" } else { "prj_song" });
+        let release = bare(now.after(seconds(100 - number)));
+        let release = release.of_project(if number % 3 == 0 { "prj_film" } else { "prj_song" }).with(|batch| {
             batch.status = if number % 2 == 0 { BatchStatus::Completed } else { BatchStatus::Partial };
         });
         ports.commit(insert(New::Batch(release.batch.clone()))).await;
@@ -69,7 +69,7 @@ pub async fn batches_are_listed_newest_first_and_filtered(bench: &dyn Bench) {
         assert_paged(|page| ports.queries.batches(filter.clone(), page), |batch| batch.id, &expected).await;
     };
     let film = read("prj_film");
-    let escrow = all[4].escrow.clone();
+    let escrow = all[4].escrow().unwrap().clone();
     let filter = BatchFilter::default();
     check(filter.clone(), &|_| true).await;
     let status = Some(BatchStatus::Partial);
@@ -77,13 +77,16 @@ pub async fn batches_are_listed_newest_first_and_filtered(bench: &dyn Bench) {
     check(BatchFilter { status: Some(BatchStatus::Failed), ..filter.clone() }, &|_| false).await;
     let project = Some(film);
     check(BatchFilter { project: project.clone(), ..filter.clone() }, &|batch| {
-        Some(&batch.project) == project.as_ref()
+        batch.release().map(|release| &release.project) == project.as_ref()
     })
     .await;
     let both = BatchFilter { project: project.clone(), status, escrow: None };
-    check(both, &|batch| batch.status == BatchStatus::Partial && Some(&batch.project) == project.as_ref()).await;
+    check(both, &|batch| {
+        batch.status == BatchStatus::Partial && batch.release().map(|release| &release.project) == project.as_ref()
+    })
+    .await;
     let of_escrow = BatchFilter { escrow: Some(escrow.clone()), ..filter.clone() };
-    check(of_escrow.clone(), &|batch| batch.escrow == escrow).await;
+    check(of_escrow.clone(), &|batch| batch.escrow() == Some(&escrow)).await;
     let status =
         Some(if all[4].status == BatchStatus::Partial { BatchStatus::Completed } else { BatchStatus::Partial });
     check(BatchFilter { status, ..of_escrow }, &|_| false).await;

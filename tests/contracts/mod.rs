@@ -6,23 +6,31 @@
 mod bench;
 mod books;
 mod clock;
+mod counter_races;
+mod counters;
 mod database_rules;
 mod duplicates;
 mod history;
+mod idempotency;
 mod jobs;
 mod leases;
+mod lines;
 mod lists;
 mod models;
 mod outbox;
+mod owed;
 mod rails;
+mod raises;
 mod read_back;
+mod reversals;
+mod reversed_books;
 mod sample;
 mod size;
 mod stale;
 mod waiting;
 mod waking;
 
-pub use bench::{Bench, Ports};
+pub use bench::{Bench, Ports, memory, postgres, sqlite};
 
 /// Longer than any promise takes: what takes longer waits for what never comes.
 const HANGS: std::time::Duration = std::time::Duration::from_secs(300);
@@ -141,6 +149,23 @@ on_every_adapter! {
         publishing_twice_changes_nothing
         only_published_events_are_listed
     }
+    idempotency {
+        a_key_is_claimed_once_and_answered_alike
+        another_request_does_not_get_the_key
+        each_operation_has_keys_of_its_own
+        of_many_claimers_one_gets_the_key
+        a_claim_that_ran_out_is_free_for_any_request
+        a_claim_that_was_lost_leaves_nothing_behind
+        a_claim_that_ran_out_stores_its_answer_if_nobody_else_came
+        a_claim_that_was_given_up_is_free_at_once
+        only_who_has_a_claim_gives_it_up
+        a_refused_change_stores_no_answer
+        an_answer_is_stored_once_under_a_claim
+        whoever_sees_what_was_done_sees_its_answer
+        an_answer_without_a_claim_takes_the_key
+        of_many_answers_without_a_claim_one_is_stored
+        old_keys_are_forgotten_a_few_at_a_time
+    }
     models {
         a_project_is_unknown_until_a_model_is_stored
         a_draft_makes_a_project_known_but_is_never_in_force
@@ -166,6 +191,70 @@ on_every_adapter! {
         sums_may_exceed_what_one_amount_can_be
         executed_answers_for_the_instructions_asked_about
         books_are_read_as_of_one_moment
+    }
+    lines {
+        lines_are_read_back_as_written
+        inputs_are_read_back_as_written
+        a_place_in_a_batch_is_taken_once
+        a_line_without_its_batch_or_item_leaves_nothing_behind
+        whoever_had_a_line_is_known
+        what_was_carried_is_paid_by_a_batch_of_its_own
+        a_release_that_nothing_is_left_of_has_no_lines
+    }
+    counters {
+        a_counter_is_the_sum_of_its_movements
+        movements_are_read_back_as_written
+        a_counter_that_moved_since_it_was_read_leaves_nothing_behind
+        a_counter_that_was_made_meanwhile_leaves_nothing_behind
+        a_counter_that_does_not_exist_has_no_revision
+        whoever_did_not_look_adds_to_whatever_is_there
+        what_is_held_still_does_not_move
+        many_counters_move_in_one_change
+        the_same_counter_twice_in_a_change_is_stale
+        a_counter_that_would_not_fit_leaves_nothing_behind
+        a_movement_without_its_batch_leaves_nothing_behind
+        revisions_of_counters_are_looked_at_before_keys
+        counters_are_found_by_their_names
+        the_counters_of_a_recipient_are_nobody_elses
+        the_cause_of_a_movement_is_only_told
+    }
+    counter_races {
+        movements_in_opposite_orders_are_neither_lost_nor_stuck
+        of_many_who_make_a_counter_one_wins
+        of_many_who_move_a_counter_they_read_one_wins
+        of_two_who_move_what_the_other_holds_still_one_wins
+    }
+    raises {
+        what_raised_a_counter_is_summed_by_batch_newest_first
+        what_a_batch_moved_back_is_no_raise_of_it
+        what_was_moved_back_in_part_keeps_its_place
+        a_raise_says_why_and_since_when
+    }
+    reversals {
+        reversals_are_read_back_as_written
+        lines_of_reversals_are_read_back_as_written
+        where_the_money_came_from_may_be_told_later_but_once
+        a_batch_is_read_with_all_that_was_taken_back_of_it
+        a_reversal_is_booked_once
+        of_many_who_book_one_reversal_one_does
+        what_belongs_to_nothing_leaves_nothing_behind
+        an_item_is_let_go_once
+        a_reversal_changes_of_an_item_what_it_took_and_nothing_else
+        a_movement_names_its_reversal
+        a_batch_for_reversal_is_read_as_of_one_moment
+    }
+    owed {
+        what_is_owed_is_summed_by_currency_and_status
+        the_newest_of_what_is_owed_is_listed
+        what_a_reversal_took_is_not_owed
+    }
+    reversed_books {
+        what_is_carried_and_owed_back_is_in_the_books
+        what_was_taken_back_is_in_the_books
+        what_the_platform_gave_back_is_in_the_books
+        what_nobody_claimed_is_in_the_books
+        what_was_taken_back_is_kept_apart_by_currency
+        sums_of_what_was_taken_back_may_exceed_what_one_amount_can_be
     }
     clock {
         the_clock_moves_forward

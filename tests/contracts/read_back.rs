@@ -3,14 +3,14 @@
 use super::{
     Bench,
     sample::{
-        bare, booked, event, first, fresh, insert, instruction, moved, read, recipient, release, seconds, sent, settle,
-        update, version,
+        bare, booked, carried, event, first, fresh, insert, instruction, moved, read, recipient, release, seconds,
+        sent, settle, update, version,
     },
 };
 use app::{
     change::{Change, New, Stored, Update},
     ports::{
-        queries::{BatchFilter, EventFilter, TransactionFilter},
+        queries::{BatchFilter, EventFilter, OwedTo, TransactionFilter},
         repository::InForce,
     },
 };
@@ -23,44 +23,52 @@ use domain::{
     item::{Item, ItemState, ItemStatus, ItemStep},
     ledger::{Account, Entry, Transaction, TransactionKind, transaction::About},
     money::AMOUNT_MINOR_MAX,
-    recipient::{HoldReason, RecipientStatus, TaxRule},
+    recipient::{HoldReason, RecipientStatus},
     revenue_model::{ModelHash, ModelSpec, ModelStatus},
+    tax::{TaxProfile, TaxRule},
     timestamp::Timestamp,
 };
 use serde_json::json;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 pub async fn a_batch_is_read_back_as_written(bench: &dyn Bench) {
     let ports = bench.ports();
     let now = ports.now().await;
     let plain = release(now).pay("rec_ana", 1);
-    let full =
-        release(now).pay_less("rec_ana", AMOUNT_MINOR_MAX - 12, 5, 3).deduct(DeductionKind::PspFee, 4).with(|batch| {
-            batch.escrow = read("0110c853-1d09-52d8-d73e-1194e95b5f19");
-            batch.milestone = Some(read("ms_1"));
-            batch.scheduled_by = read("507f1f77bcf86cd799439011");
-            batch.currency = read("KWD");
-            batch.model_version = u32::MAX >> 1;
-            batch.model_hash = ModelHash::of(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
-            batch.fingerprint = Fingerprint(std::array::from_fn(|at| u8::try_from(255 - at).unwrap()));
-            batch.as_of = Timestamp::MIN;
-            batch.execute_at = Some(Timestamp::MAX);
-            batch.updated_at = batch.created_at.after(seconds(1));
-        });
+    let full = release(now).pay_less("rec_ana", AMOUNT_MINOR_MAX - 12, 5, 3).deduct(DeductionKind::PspFee, 4);
+    let full = full.of(|release| {
+        release.escrow = read("0110c853-1d09-52d8-d73e-1194e95b5f19");
+        release.milestone = Some(read("ms_1"));
+        release.model_version = u32::MAX >> 1;
+        release.model_hash = ModelHash::of(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
+        release.fingerprint = Fingerprint(std::array::from_fn(|at| u8::try_from(255 - at).unwrap()));
+        release.as_of = Timestamp::MIN;
+    });
+    let full = full.with(|batch| {
+        batch.scheduled_by = read("507f1f77bcf86cd799439011");
+        batch.currency = read("KWD");
+        batch.fee_tax_minor = 2;
+        batch.execute_at = Some(Timestamp::MAX);
+        batch.updated_at = batch.created_at.after(seconds(1));
+    });
     assert_eq!(full.batch.amount_minor, AMOUNT_MINOR_MAX);
     let all: Vec<Batch> = BatchStatus::ALL.map(|status| bare(now).with(|batch| batch.status = status).batch).to_vec();
     for batch in [plain.batch, full.batch].into_iter().chain(all) {
         ports.commit(insert(New::Batch(batch.clone()))).await;
-        assert_eq!(ports.repository.batch_by_escrow(&batch.escrow).await.unwrap().as_ref(), Some(&batch));
+        let escrow = batch.escrow().unwrap();
+        assert_eq!(ports.repository.batch_by_escrow(escrow).await.unwrap().as_ref(), Some(&batch));
         let found = ports.load(batch.id).await;
         assert_eq!(found.batch, Stored { value: batch.clone(), revision: 1 });
         assert_eq!((found.items, found.unresolved), (vec![], vec![]));
         let details = ports.queries.batch(batch.id).await.unwrap().unwrap();
         assert_eq!((&details.batch, details.items.len()), (&batch, 0));
-        let filter = BatchFilter { escrow: Some(batch.escrow.clone()), ..BatchFilter::default() };
+        let filter = BatchFilter { escrow: Some(escrow.clone()), ..BatchFilter::default() };
         assert_eq!(ports.queries.batches(filter, first(10)).await.unwrap().data, [batch]);
     }
 }
@@ -96,6 +104,7 @@ pub async fn items_are_read_back_in_every_state(bench: &dyn Bench) {
     for (place, (item, state)) in (0..).zip(release.items.iter_mut().zip(states)) {
         item.seq = place;
         *item = in_state(item, state, item.seq, now.after(seconds(9)));
+        (item.reversed_minor, item.taken_minor) = (2 * i64::from(place), i64::from(place));
     }
     // Nor is it the order in which they are written.
     let mut change = release.change();
@@ -192,10 +201,25 @@ pub async fn a_recipient_is_read_back_as_written(bench: &dyn Bench) {
     let ports = bench.ports();
     let now = ports.now().await;
     let names = ["rec_ana", "rec_bob", "rec_cyd", "rec_dan"];
-    let taxes = [None, Some(TaxRule::try_new("us_nra", 1_000_000).unwrap()), Some(TaxRule::try_new("vat", 0).unwrap())];
-    for ((name, status), tax) in names.into_iter().zip(RecipientStatus::ALL).zip(taxes.into_iter().cycle()) {
+    let full: TaxProfile = serde_json::from_value(json!({
+        "form": "W-8BEN", "formSignedAt": "2025-02-28", "formValidUntil": "2028-12-31", "residence": "DE",
+        "rules": [
+            { "code": "us_nra", "jurisdiction": "US", "ratePpm": 1_000_000, "taxablePpm": 1, "base": "net_of_fee",
+              "threshold": { "amount": u64::MAX, "period": "fiscal_year_apr", "mode": "cliff_all" },
+              "rounding": "half_even", "granularity": 100, "priority": -3, "currency": "INR",
+              "effectiveFrom": "2024-10-01", "effectiveTo": "2030-01-01" },
+            { "code": "us_nra", "ratePpm": 0 },
+        ],
+    }))
+    .unwrap();
+    let flat = TaxProfile::of(vec![TaxRule::flat("us_nra", 1_000_000).unwrap(), TaxRule::flat("vat", 0).unwrap()]);
+    // A profile without rules is not the same as none.
+    let profiles = [None, Some(TaxProfile::default()), Some(flat), Some(full)];
+    for ((name, status), tax) in names.into_iter().zip(RecipientStatus::ALL).zip(profiles) {
         let mut written = recipient(name, now);
         written.status = status;
+        written.payout_minimums =
+            if tax.is_none() { BTreeMap::new() } else { [(read("USD"), 0), (read("JPY"), i64::MAX)].into() };
         written.tax = tax;
         written.updated_at = now.after(seconds(2));
         let details = json!({
@@ -235,7 +259,9 @@ pub async fn transactions_are_read_back_as_written(bench: &dyn Bench) {
     let entries: Vec<Entry> = accounts.into_iter().zip(amounts).map(entry).collect();
     let mut written = ports.queries.transactions(TransactionFilter::default(), first(10)).await.unwrap().data;
     assert_eq!(written.len(), 2, "a release and its split");
-    for (kind, currency) in TransactionKind::ALL.into_iter().zip(["USD", "JPY", "KWD", "EUR", "CHF"]) {
+    for (kind, currency) in
+        TransactionKind::ALL.into_iter().zip(["USD", "JPY", "KWD", "EUR", "CHF"].into_iter().cycle())
+    {
         let id = TransactionId::new(fresh());
         let at = Timestamp::MIN.after(seconds(1));
         let transaction = Transaction::try_new(id, kind, about, read(currency), entries.clone(), at).unwrap();
@@ -243,7 +269,7 @@ pub async fn transactions_are_read_back_as_written(bench: &dyn Bench) {
         written.insert(0, transaction);
     }
     let sent = sent(&ports, release.batch.id, &[0]).await;
-    let found = ports.queries.transactions(TransactionFilter::default(), first(10)).await.unwrap();
+    let found = ports.queries.transactions(TransactionFilter::default(), first(100)).await.unwrap();
     assert_eq!((&found.data[1..], found.has_more), (&written[..], false));
     let item = Some(release.items[0].id);
     let about = About { batch: release.batch.id, item, instruction: Some(sent.value.id) };
@@ -305,6 +331,16 @@ pub async fn what_nobody_wrote_is_absent(bench: &dyn Bench) {
     assert_eq!(ports.queries.events(EventFilter::default(), first(1)).await.unwrap().data, []);
     assert_eq!(ports.queries.executed(&[InstructionId::new(fresh())]).await.unwrap(), []);
     assert_eq!(ports.queries.executed(&[]).await.unwrap(), []);
+    let nobody = read("rec_none");
+    assert_eq!(ports.repository.counters(&[]).await.unwrap(), []);
+    assert_eq!(ports.repository.counters(&[carried("rec_none")]).await.unwrap(), []);
+    assert_eq!(ports.repository.counters_of("carried", &nobody).await.unwrap(), []);
+    assert_eq!(ports.repository.raised_by(&carried("rec_none"), 10).await.unwrap(), []);
+    assert_eq!(ports.repository.batch_for_reversal(batch).await.unwrap(), None);
+    assert_eq!(ports.repository.batch_inputs(batch).await.unwrap(), None);
+    assert_eq!(ports.repository.reversal(&read("ref_none")).await.unwrap(), None);
+    assert_eq!(ports.queries.owed_to(&nobody, 10).await.unwrap(), OwedTo::default());
+    assert!(!ports.queries.has_lines(&nobody).await.unwrap());
     ports.queries.ping().await.unwrap();
 }
 

@@ -1,27 +1,39 @@
 //! Things to write down, made with the functions of the domain wherever it has one.
+//!
+//! * here: whole batches, and what happens to their items
+//! * `counts`: counters, and what moves them
+//! * `reversals`: what takes something back
+//! * `everything`: what can be seen of all of it
+
+mod counts;
+mod everything;
+mod reversals;
+
+pub use counts::{carried, cause, count, counter, debt, moves};
+pub use everything::everything;
+pub use reversals::{Reversed, escheat, finish, found, reverse, source};
 
 use super::Ports;
 use app::{
-    change::{Change, New, Stored, Update},
+    change::{BatchInputs, Change, New, Stored, Update},
     job::{Job, JobKind},
-    ports::{
-        queries::{BatchDetails, BatchFilter, Books, Page, Paged, TransactionFilter},
-        repository::BatchForExecution,
-    },
+    ports::{queries::Page, repository::BatchForExecution},
 };
 use domain::{
-    batch::{Batch, BatchStatus, Fingerprint},
-    calculation::{Deduction, DeductionKind, Line},
+    batch::{Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release as EscrowRelease},
+    calculation::{Amounts, Deduction, DeductionKind, Line, RuleTax},
     event::Event,
-    ids::{BatchId, EventId, InstructionId, ItemId, JobId, RecipientId, TransactionId},
+    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, TransactionId},
     instruction::{Instruction, InstructionItem},
     item::{Item, ItemStep},
-    ledger::{Transaction, postings},
-    recipient::{Destination, HoldReason, Recipient, RecipientStatus, TaxRule},
+    ledger::postings,
+    recipient::{Destination, HoldReason, Recipient, RecipientStatus},
     revenue_model::{ModelHash, ModelSpec, ModelStatus, ModelVersion},
+    tax::TaxRule,
     timestamp::Timestamp,
 };
 use std::{
+    collections::BTreeMap,
     str::FromStr,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -45,34 +57,38 @@ pub fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// A release to be booked.
+/// A batch to be booked: a release, or what is carried.
 pub struct Release {
     pub batch: Batch,
     pub items: Vec<Item>,
-    pub lines: Vec<Line>,
+    pub lines: Vec<BatchLine>,
     pub deductions: Vec<Deduction>,
 }
 
 /// A release of a fresh escrow, with nothing in it yet.
 pub fn release(at: Timestamp) -> Release {
     let id = BatchId::new(fresh());
-    let batch = Batch {
-        id,
+    let origin = Origin::Release(Box::new(EscrowRelease {
         escrow: read(&format!("esc_{}", id.digits())),
         project: read("prj_film"),
         milestone: None,
+        model_version: 1,
+        model_hash: ModelHash::of([0xA5; 32]),
+        as_of: at,
+        fingerprint: Fingerprint([0x5A; 32]),
+    }));
+    let batch = Batch {
+        id,
+        origin,
         scheduled_by: read("usr_operator"),
         currency: read("USD"),
         amount_minor: 0,
         deductions_minor: 0,
         fee_minor: 0,
+        fee_tax_minor: 0,
         tax_minor: 0,
         total_net_minor: 0,
-        model_version: 1,
-        model_hash: ModelHash::of([0xA5; 32]),
-        as_of: at,
         execute_at: None,
-        fingerprint: Fingerprint([0x5A; 32]),
         job: JobId::new(fresh()),
         items_count: 0,
         status: BatchStatus::Scheduled,
@@ -87,18 +103,35 @@ pub fn bare(at: Timestamp) -> Release {
     release(at).deduct(DeductionKind::Refund, 1)
 }
 
+/// What was carried for somebody, to be paid without a release.
+pub fn carry(recipient: &str, amount_minor: i64, at: Timestamp) -> Release {
+    let mut carry = release(at).with(|batch| batch.origin = Origin::Carry(read(recipient)));
+    let item = Item::carry(ItemId::new(fresh()), carry.batch.id, read(recipient), amount_minor, at);
+    let amounts = Amounts { carried_in_minor: amount_minor, payable_minor: amount_minor, ..Amounts::default() };
+    let line = Line { recipient: read(recipient), amounts, taxes: Vec::new(), hold: None };
+    carry.lines.push(BatchLine::of(carry.batch.id, 0, &line, Some(item.id)));
+    carry.items.push(item);
+    carry.batch.items_count = 1;
+    carry
+}
+
 impl Release {
     /// Somebody who gets that much.
     pub fn pay(self, recipient: &str, net_minor: i64) -> Self {
-        self.line(recipient, net_minor, 0, 0, None)
+        self.pay_less(recipient, net_minor, 0, 0)
     }
     /// Somebody of whose part fee and tax are kept.
     pub fn pay_less(self, recipient: &str, net_minor: i64, fee_minor: i64, tax_minor: i64) -> Self {
-        self.line(recipient, net_minor, fee_minor, tax_minor, None)
+        self.line(recipient, Amounts { net_minor, fee_minor, tax_minor, ..Amounts::default() }, None)
     }
     /// Somebody who must wait.
     pub fn hold(self, recipient: &str, net_minor: i64, reason: HoldReason) -> Self {
-        self.line(recipient, net_minor, 0, 0, Some(reason))
+        self.line(recipient, Amounts { net_minor, ..Amounts::default() }, Some(reason))
+    }
+    /// Somebody whose part is too small to be sent.
+    pub fn carry(self, recipient: &str, net_minor: i64) -> Self {
+        let carried_forward_minor = net_minor;
+        self.line(recipient, Amounts { net_minor, carried_forward_minor, ..Amounts::default() }, None)
     }
     /// Something taken off before the split.
     pub fn deduct(mut self, kind: DeductionKind, amount_minor: i64) -> Self {
@@ -112,26 +145,59 @@ impl Release {
         change(&mut self.batch);
         self
     }
+    /// The same release with something else in what it came from.
+    pub fn of(mut self, change: impl FnOnce(&mut EscrowRelease)) -> Self {
+        match &mut self.batch.origin {
+            Origin::Release(release) => change(release),
+            Origin::Carry(_) => panic!("it came from no release"),
+        }
+        self
+    }
+    /// The same release of that escrow.
+    pub fn of_escrow(self, escrow: &EscrowId) -> Self {
+        self.of(|release| release.escrow = escrow.clone())
+    }
+    /// The same release of that project.
+    pub fn of_project(self, project: &str) -> Self {
+        self.of(|release| release.project = read(project))
+    }
+    /// What was released.
+    pub fn escrow(&self) -> &EscrowId {
+        self.batch.escrow().expect("it came from a release")
+    }
 
-    fn line(mut self, recipient: &str, net: i64, fee: i64, tax: i64, hold: Option<HoldReason>) -> Self {
+    /// A line: net, fee, tax and what is carried or recovered are given, the rest follows.
+    pub fn line(mut self, recipient: &str, amounts: Amounts, hold: Option<HoldReason>) -> Self {
+        let Amounts { net_minor, fee_minor, fee_tax_minor, tax_minor, .. } = amounts;
+        let payable = net_minor + amounts.carried_in_minor - amounts.recovered_minor - amounts.carried_forward_minor;
+        let (held_minor, payable_minor) = if hold.is_some() { (payable, 0) } else { (0, payable) };
+        let gross_minor = net_minor + fee_minor + tax_minor;
+        let tax = RuleTax { rule: TaxRule::DEFAULT_CODE.to_owned(), amount_minor: tax_minor };
         let line = Line {
             recipient: read(recipient),
-            gross_minor: net + fee + tax,
-            fee_minor: fee,
-            tax_minor: tax,
-            tax_rule: (tax > 0).then(|| TaxRule::DEFAULT_CODE.to_owned()),
-            net_minor: net,
+            amounts: Amounts { gross_minor, held_minor, payable_minor, ..amounts },
+            taxes: if tax_minor > 0 { vec![tax] } else { Vec::new() },
             hold,
         };
         let batch = &mut self.batch;
-        self.items.push(Item::book(ItemId::new(fresh()), batch.id, batch.items_count, &line, batch.created_at));
-        self.lines.push(line);
-        batch.items_count += 1;
-        batch.amount_minor += net + fee + tax;
-        batch.fee_minor += fee;
-        batch.tax_minor += tax;
-        batch.total_net_minor += net;
+        let item = (payable > 0).then(|| ItemId::new(fresh()));
+        self.lines.push(BatchLine::of(batch.id, u32::try_from(self.lines.len()).unwrap(), &line, item));
+        if let Some(item) = item {
+            self.items.push(Item::book(item, batch.id, batch.items_count, &line, batch.created_at));
+            batch.items_count += 1;
+        }
+        batch.amount_minor += gross_minor;
+        batch.fee_minor += fee_minor;
+        batch.fee_tax_minor += fee_tax_minor;
+        batch.tax_minor += tax_minor;
+        batch.total_net_minor += net_minor;
         self
+    }
+
+    /// What it was calculated from.
+    pub fn inputs(&self) -> BatchInputs {
+        let inputs = serde_json::json!({ "deductions": self.deductions, "parties": {}, "counts": [] });
+        BatchInputs { batch: self.batch.id, inputs }
     }
 
     /// What booking it commits.
@@ -140,12 +206,20 @@ impl Release {
         let held = items.iter().filter(|item| item.state().hold_reason().is_some());
         let scheduled = Event::batch(EventId::new(fresh()), batch, BatchStatus::Scheduled, batch.created_at);
         let told = held.map(|item| Event::item(EventId::new(fresh()), item, batch.created_at));
+        let rows = std::iter::once(New::Batch(batch.clone())).chain([New::Inputs(self.inputs())]);
+        let rows = rows.chain(items.iter().cloned().map(New::Item));
+        let id = || TransactionId::new(fresh());
+        let mut post = Vec::new();
+        if let Some(release) = batch.release() {
+            post.push(postings::released(id(), batch, release).unwrap());
+            post.push(postings::scheduled(id(), batch, release, lines, deductions).unwrap());
+        }
+        post.extend(postings::recovered(id(), batch, lines).unwrap());
+        post.extend(postings::carried(id(), batch, lines).unwrap());
+        post.extend(postings::carry_paid(id(), batch, lines).unwrap());
         Change {
-            insert: std::iter::once(New::Batch(batch.clone())).chain(items.iter().cloned().map(New::Item)).collect(),
-            post: vec![
-                postings::released(TransactionId::new(fresh()), batch).unwrap(),
-                postings::scheduled(TransactionId::new(fresh()), batch, lines, deductions).unwrap(),
-            ],
+            insert: rows.chain(lines.iter().cloned().map(New::Line)).collect(),
+            post,
             enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(batch.id), run_at: batch.created_at }],
             publish: std::iter::once(scheduled).chain(told).collect(),
             ..Change::default()
@@ -168,7 +242,7 @@ pub async fn booked(ports: &Ports) -> Release {
 pub fn instruction(items: &[&Item], batch: &Batch, at: Timestamp) -> Instruction {
     let id = InstructionId::new(fresh());
     let part =
-        |item: &&Item| InstructionItem { item: item.id, wire_ref: item.id.digits(), amount_minor: item.payable_minor };
+        |item: &&Item| InstructionItem { item: item.id, wire_ref: item.id.digits(), amount_minor: item.due_minor() };
     let generation = items.iter().map(|item| item.attempts).max().unwrap_or_default() + 1;
     let body = format!("{{\"key\":\"{id}\"}}").into_bytes();
     let parts = items.iter().map(part).collect();
@@ -247,6 +321,7 @@ pub fn recipient(id: &str, at: Timestamp) -> Recipient {
         id: read(id),
         status: RecipientStatus::Active,
         tax: None,
+        payout_minimums: BTreeMap::new(),
         destination: Destination::bare(read("simulator")),
         created_at: at,
         updated_at: at,
@@ -300,48 +375,4 @@ pub fn enqueue(job: &Job) -> Change {
 /// A page from the start.
 pub fn first<Cursor>(limit: u32) -> Page<Cursor> {
     Page { limit, after: None }
-}
-
-/// Everything that can be seen without touching it.
-#[derive(Debug, PartialEq)]
-pub struct Everything {
-    batches: Vec<BatchDetails>,
-    transactions: Vec<Transaction>,
-    models: Paged<ModelVersion>,
-    recipients: Vec<Stored<Recipient>>,
-    books: Books,
-}
-
-/// See [`Everything`].
-pub async fn everything(ports: &Ports) -> Everything {
-    let mut batches: Vec<BatchDetails> = Vec::new();
-    loop {
-        let after = batches.last().map(|details| details.batch.id);
-        let page = ports.queries.batches(BatchFilter::default(), Page { limit: 100, after }).await.unwrap();
-        for batch in page.data {
-            batches.push(ports.queries.batch(batch.id).await.unwrap().expect("it was listed"));
-        }
-        if !page.has_more {
-            break;
-        }
-    }
-    let mut transactions: Vec<Transaction> = Vec::new();
-    loop {
-        let after = transactions.last().map(Transaction::id);
-        let page = ports.queries.transactions(TransactionFilter::default(), Page { limit: 100, after }).await.unwrap();
-        transactions.extend(page.data);
-        if !page.has_more {
-            break;
-        }
-    }
-    let people: Vec<RecipientId> = ["rec_ana", "rec_bob", "rec_cyd"].map(read).to_vec();
-    let mut recipients = ports.repository.recipients(&people).await.unwrap();
-    recipients.sort_by(|one, two| one.value.id.cmp(&two.value.id));
-    Everything {
-        batches,
-        transactions,
-        models: ports.queries.models(&read("prj_film"), first(100)).await.unwrap(),
-        recipients,
-        books: ports.queries.books().await.unwrap(),
-    }
 }

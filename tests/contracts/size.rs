@@ -26,6 +26,8 @@ pub async fn a_batch_of_ten_thousand_items_is_kept(bench: &dyn Bench) {
     assert!(items == release.items, "all {ITEMS}, in order");
     let details = ports.queries.batch(release.batch.id).await.unwrap().unwrap();
     assert!(details.items == release.items);
+    let (_, lines) = ports.repository.batch_inputs(release.batch.id).await.unwrap().unwrap();
+    assert!(lines == release.lines);
     let found = ports.queries.transactions(Default::default(), super::sample::first(2)).await.unwrap();
     assert!(found.data.iter().rev().eq(&posted), "with all {} entries", posted[1].entries().len());
     let books = ports.queries.books().await.unwrap();

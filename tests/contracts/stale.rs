@@ -190,8 +190,7 @@ pub async fn the_lease_is_looked_at_first_then_revisions_then_keys(bench: &dyn B
     let lease = ports.claim_one().await.lease;
     let mut stale = ports.load(release.batch.id).await.batch;
     stale.revision = 9;
-    let escrow = release.batch.escrow.clone();
-    let duplicate = bare(ports.now().await).with(|batch| batch.escrow = escrow);
+    let duplicate = bare(ports.now().await).of_escrow(release.escrow());
     let duplicate = insert(New::Batch(duplicate.batch));
     let keep = Some(LeaseStep::Keep(lease));
     let both = Change { update: vec![Update::Batch(stale)], ..duplicate.clone() };

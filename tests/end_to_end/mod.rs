@@ -1,9 +1,11 @@
 //! Whether the service keeps its word: sentences about the real binary, over HTTP, on both databases.
 
 mod books;
+mod bulk;
 mod commands;
 mod crash;
 mod figures;
+mod idempotency;
 mod lists;
 mod outage;
 mod pages;
@@ -13,6 +15,7 @@ mod refusals;
 mod seed;
 mod twice;
 mod versions;
+mod waterfall;
 
 use serde_json::{Value, json};
 

@@ -6,12 +6,14 @@ use crate::harness::{
     on_both_databases,
     world::{World, list, text},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 on_both_databases! {
     when_the_money_was_earned_chooses_the_version
     the_same_model_again_is_the_same_version
     a_version_is_read_back_as_it_was_written
+    anybody_can_compute_the_hash_of_what_is_answered
 }
 
 async fn when_the_money_was_earned_chooses_the_version(engine: Engine) {
@@ -100,7 +102,7 @@ async fn a_version_is_read_back_as_it_was_written(engine: Engine) {
     ]);
     let model = json!({
         "status": "active", "effectiveFrom": "2026-01-01T00:00:00Z", "effectiveTo": "2027-01-01T00:00:00.000001Z",
-        "currency": "EUR", "tieBreak": "declaration", "minUnitPerLine": false,
+        "currency": "EUR", "tieBreak": "declaration",
         "platformFee": { "ratePpm": 50_000, "fixed": 30, "min": 50, "max": 100_000 },
         "steps": [{ "type": "share", "lines": lines }]
     });
@@ -120,5 +122,70 @@ async fn a_version_is_read_back_as_it_was_written(engine: Engine) {
     let stored = world.post("/revenue/calculate", &stored).await.with(200);
     for name in ["modelHash", "breakdown", "totals", "totalDistributed", "explanation", "warnings"] {
         assert_eq!(inline[name], stored[name], "{name}");
+    }
+}
+
+/// A model that says everything that can be said.
+fn everything() -> Value {
+    let line = |recipient: &str, ppm: i64| json!({ "recipientId": recipient, "ppm": ppm });
+    json!({
+        "currency": "EUR", "tieBreak": "carry", "minUnitPerLine": true,
+        "platformFee": {
+            "ratePpm": 0, "fixed": 1, "min": 2, "max": 3, "base": "feeable_lines", "bearer": "payer",
+            "exemptRecipientIds": ["rec_b"], "feeTaxPpm": 190_000, "feeOnRefund": "kept",
+            "tiers": { "basis": "cumulative_amount", "mode": "marginal", "since": "2026-01-01", "tiers": [
+                { "from": 0, "upTo": 1_000, "ratePpm": 1, "flat": 2 }, { "upTo": null, "ratePpm": 3, "flat": 0 }
+            ] }
+        },
+        "defaultTaxProfile": { "form": "none", "rules": [{
+            "code": "us_backup", "jurisdiction": "US", "ratePpm": 240_000, "taxablePpm": 500_000, "base": "net_of_fee",
+            "threshold": { "amount": 200_000, "period": "fiscal_year_apr", "mode": "cliff_all" }, "rounding": "half_even",
+            "granularity": 100, "priority": 7, "currency": "EUR", "effectiveFrom": "2026-01-01", "effectiveTo": "2030-01-01"
+        }] },
+        "settlement": { "recoveryPpm": 500_000, "escheatAfterDays": 30, "fallback": "release_pro_rata" },
+        "steps": [
+            { "type": "fixed", "key": "costs", "amount": 100, "per": "lifetime", "lines": [line("rec_a", 400_000), line("rec_b", 600_000)] },
+            { "type": "fixed", "amount": 5, "recipientId": "rec_c", "placeholder": true, "feeable": false },
+            { "type": "recoup", "key": "advance", "multiplePpm": 1_200_000, "ratePpm": 500_000, "crossCollateralId": "label",
+              "lines": [{ "recipientId": "rec_a", "principal": 1_000, "placeholder": true }] },
+            { "type": "share", "key": "main", "portionPpm": 250_000, "feeable": true, "lines": [
+                { "recipientId": "rec_a", "percent": "33.3333", "min": 1, "max": 10, "lifetimeMax": 100, "feeable": false },
+                { "recipientId": "rec_b", "percent": "0.01" }, { "recipientId": "rec_c", "remaining": true, "placeholder": true }
+            ] },
+            { "type": "recoup_from_share", "key": "back", "fromRecipientId": "rec_a", "toRecipientId": "rec_b", "target": 9, "ratePpm": 1 },
+            { "type": "tiers", "key": "scale", "basis": "amount", "mode": "volume", "since": "2018-10-01", "tiers": [
+                { "from": 0, "upTo": 10, "lines": [line("rec_a", 0), line("rec_b", 1_000_000)] },
+                { "upTo": null, "lines": [line("rec_a", 1_000_000)] }
+            ] }
+        ]
+    })
+}
+
+/// What the hash covers is answered field by field as it was hashed: nothing has to be guessed or put right.
+async fn anybody_can_compute_the_hash_of_what_is_answered(engine: Engine) {
+    const COVERED: [&str; 7] =
+        ["currency", "defaultTaxProfile", "minUnitPerLine", "platformFee", "settlement", "steps", "tieBreak"];
+    let world = World::shared("versions", engine).await;
+    let short = json!({ "platformFee": { "ratePpm": 50_000 }, "minUnitPerLine": false, "steps": [
+        { "type": "share", "portionPpm": 1_000_000, "lines": [{ "recipientId": "rec_a", "percent": "70.00" }, { "recipientId": "rec_b", "remaining": true }] }
+    ] });
+    for (project, model) in
+        [("prj_everything", everything()), ("prj_short", short), ("prj_plain", shares(&[("rec_a", 1)]))]
+    {
+        let stored = world.publish_model(project, &model).await;
+        for (name, value) in model.as_object().expect("an object").iter().filter(|(_, value)| **value != json!(false)) {
+            let same = name == "platformFee" || &stored[name] == value;
+            assert!(same, "{name}: {:#}", stored[name]);
+        }
+        for path in ["revenue-model", "revenue-models/1"] {
+            let answered = world.get(&format!("/projects/{project}/{path}")).await.with(200);
+            let covered: Map<String, Value> =
+                COVERED.iter().filter_map(|name| Some(((*name).to_owned(), answered.get(*name)?.clone()))).collect();
+            // Keys are sorted here, at every depth, and there is no white space.
+            let canonical = Value::Object(covered).to_string();
+            let digest = Sha256::digest(canonical.as_bytes());
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(text(&answered, "hash"), format!("sha256:{hex}"), "{canonical}");
+        }
     }
 }

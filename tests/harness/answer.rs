@@ -54,7 +54,8 @@ impl Answer {
         assert_eq!(error["requestId"].as_str(), self.header("x-request-id"), "{}: {body}", self.asked);
         assert_eq!(self.header("cache-control"), Some("no-store"), "{}", self.asked);
         assert_eq!(self.header("www-authenticate"), (status == 401).then_some("Bearer"), "{}", self.asked);
-        assert_eq!(self.header("retry-after").is_some(), status == 503, "{}", self.asked);
+        let later = status == 503 || code == "request_in_progress";
+        assert_eq!(self.header("retry-after").is_some(), later, "{}", self.asked);
         error.clone()
     }
 
@@ -101,7 +102,7 @@ fn one_shape(body: &Value) -> Result<&Value, String> {
         }
     }
     if let Some(existing) = error.get("existing") {
-        object(existing, "existing", &["batchId", "status", "requestMatches"], &[])?;
+        object(existing, "existing", &["batchId", "status", "requestMatches"], &["reversalId"])?;
     }
     Ok(&body["error"])
 }

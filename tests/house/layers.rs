@@ -38,6 +38,7 @@ fn dependencies_point_inward() {
         ("app", &["domain"]),
         ("adapters", &["app", "domain"]),
         ("server", &["adapters", "app", "domain"]),
+        ("benches", &[]),
         ("tests", &[]),
         ("xtask", &[]),
     ]);

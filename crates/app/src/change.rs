@@ -1,9 +1,21 @@
 //! A use case decides; a [`Change`] is what it decided. The repository commits it whole or not at all.
 
-use crate::job::{Job, LeaseStep, Wake};
+use crate::{
+    idempotency::Remember,
+    job::{Job, LeaseStep, Wake},
+};
 use domain::{
-    batch::Batch, event::Event, instruction::Instruction, item::Item, ledger::Transaction, recipient::Recipient,
+    batch::{Batch, BatchLine},
+    counter::CounterKey,
+    event::Event,
+    ids::{BatchId, ItemId, RecipientId, ReversalId},
+    instruction::Instruction,
+    item::Item,
+    ledger::Transaction,
+    recipient::Recipient,
     revenue_model::ModelVersion,
+    reversal::{Reversal, ReversalLine, Source},
+    timestamp::Timestamp,
 };
 
 /// Something read from the repository, with the revision that a later write must still find.
@@ -32,6 +44,8 @@ pub struct Change {
     pub insert: Vec<New>,
     /// What must still be as it was read.
     pub update: Vec<Update>,
+    /// Counters that were read, and how far they move. No counter occurs twice.
+    pub count: Vec<Count>,
     /// Ledger transactions, balanced by their type.
     pub post: Vec<Transaction>,
     /// Jobs that must not exist yet.
@@ -40,12 +54,15 @@ pub struct Change {
     pub wake: Vec<Wake>,
     /// The outbox.
     pub publish: Vec<Event>,
+    /// The answer to the request that asked for this, if it came with a key. The commit is refused when the claim on
+    /// the key was lost, or when the key is another request's.
+    pub remember: Option<Remember>,
     /// The job this work was done for. The commit is refused when the lease was lost.
     pub lease: Option<LeaseStep>,
 }
 
 /// A row that must not exist yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum New {
     /// Unique by its escrow, for ever.
     Batch(Batch),
@@ -57,6 +74,109 @@ pub enum New {
     ModelVersion(ModelVersion),
     /// Unique by its id.
     Recipient(Recipient),
+    /// Unique by batch and place; belongs to a batch inserted with it.
+    Line(BatchLine),
+    /// Unique by its batch.
+    Inputs(BatchInputs),
+    /// Unique by its id, for ever.
+    Reversal(Reversal),
+    /// Unique by reversal and place; where its money comes from may come later, as [`New::Source`].
+    ReversalLine(ReversalLine),
+    /// Unique by reversal and place: it is known once.
+    Source(ReversalSource),
+    /// Unique by its item.
+    Escheat(Escheat),
+}
+
+/// What a batch was calculated from, beside the model: enough to calculate it again, cent by cent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchInputs {
+    /// The batch.
+    pub batch: BatchId,
+    /// Deductions, parties and counts, as `split::Inputs` writes them.
+    pub inputs: serde_json::Value,
+}
+
+/// Where the money of a line of a reversal came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReversalSource {
+    /// The reversal.
+    pub reversal: ReversalId,
+    /// The line's place in its batch.
+    pub seq: u32,
+    /// Where from.
+    pub source: Source,
+    /// When that was booked.
+    pub booked_at: Timestamp,
+}
+
+/// What became of a line that nobody claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escheat {
+    /// The item that was held.
+    pub item: ItemId,
+    /// Its batch.
+    pub batch: BatchId,
+    /// What the platform got of it, in minor units.
+    pub platform_minor: i64,
+    /// What the others of the batch got.
+    pub released_minor: i64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A counter that was read, and how far it moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Which.
+    pub key: CounterKey,
+    /// The revision it was read at, 0 if it did not exist; nothing if what is added does not depend on it.
+    pub seen: Option<u32>,
+    /// How far it moves; zero only holds it still.
+    pub add: i64,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why a counter moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The batch that moves it.
+    pub batch: BatchId,
+    /// The reversal of that batch that moves it, if it is one.
+    pub reversal: Option<ReversalId>,
+    /// Whose line moves it, if it is one.
+    pub recipient: Option<RecipientId>,
+    /// A word: `release`, `carry`, `reversal`, `escheat`.
+    pub reason: Reason,
+}
+
+/// Why a counter moves, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A release was split.
+    Release,
+    /// What was carried is paid without a release.
+    Carry,
+    /// A reversal took something back.
+    Reversal,
+    /// Somebody else did not claim it.
+    Escheat,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Release, Self::Carry, Self::Reversal, Self::Escheat];
+
+    /// The word that is stored and answered.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Carry => "carry",
+            Self::Reversal => "reversal",
+            Self::Escheat => "escheat",
+        }
+    }
 }
 
 /// A row that must still have the revision it was read at.
@@ -64,7 +184,7 @@ pub enum New {
 pub enum Update {
     /// Only its status and `updated_at` change.
     Batch(Stored<Batch>),
-    /// Only its state, `attempts` and `updated_at` change.
+    /// Only its state, `attempts`, what reversals took of it and `updated_at` change.
     Item(Stored<Item>),
     /// Only its state, `tries` and `last_sent_at` change.
     Instruction(Stored<Instruction>),

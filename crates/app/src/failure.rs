@@ -14,6 +14,8 @@ pub enum Class {
     Invalid,
     /// The caller may not do this.
     Refused,
+    /// The same request is being worked on: its answer may be had later.
+    InProgress,
     /// Nothing is wrong with the request: the same request may succeed later.
     Unavailable,
     /// Our own fault.
@@ -24,7 +26,7 @@ impl Class {
     /// Whether the very same request may succeed later.
     pub fn may_succeed_later(self) -> bool {
         match self {
-            Self::Unavailable => true,
+            Self::InProgress | Self::Unavailable => true,
             Self::NotFound | Self::Conflict | Self::Invalid | Self::Refused | Self::Internal => false,
         }
     }

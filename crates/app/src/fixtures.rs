@@ -11,8 +11,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{
-    batch::{Batch, BatchStatus, Fingerprint},
-    calculation::Line,
+    batch::{Batch, BatchStatus, Fingerprint, Origin, Release},
+    calculation::{Amounts, Line},
     ids::{BatchId, ItemId, JobId},
     item::Item,
     money::Money,
@@ -21,6 +21,7 @@ use domain::{
     timestamp::Timestamp,
 };
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -70,6 +71,7 @@ pub(crate) fn rail(id: &str, pays_strangers: bool) -> MockPayoutRail {
         replay_window: Some(Duration::from_secs(3_600)),
         settle_bound: Duration::from_secs(10),
         pays_strangers,
+        granularities: BTreeMap::new(),
     };
     let mut rail = MockPayoutRail::new();
     rail.expect_profile().returning(move || profile.clone());
@@ -114,6 +116,7 @@ pub(crate) fn recipient(id: &str, status: RecipientStatus) -> Stored<Recipient> 
         id: id.parse().unwrap(),
         status,
         tax: None,
+        payout_minimums: BTreeMap::new(),
         destination: Destination::bare("simulator".parse().unwrap()),
         created_at: now(),
         updated_at: now(),
@@ -130,21 +133,24 @@ pub(crate) fn item_id(n: u128) -> ItemId {
 pub(crate) fn batch() -> Batch {
     Batch {
         id: batch_id(),
-        escrow: "esc_1".parse().unwrap(),
-        project: "prj_1".parse().unwrap(),
-        milestone: None,
+        origin: Origin::Release(Box::new(Release {
+            escrow: "esc_1".parse().unwrap(),
+            project: "prj_1".parse().unwrap(),
+            milestone: None,
+            model_version: 3,
+            model_hash: seventy_thirty().hash(),
+            as_of: now(),
+            fingerprint: Fingerprint([0; 32]),
+        })),
         scheduled_by: "usr_1".parse().unwrap(),
         currency: "USD".parse().unwrap(),
         amount_minor: 200,
         deductions_minor: 0,
         fee_minor: 0,
+        fee_tax_minor: 0,
         tax_minor: 0,
         total_net_minor: 200,
-        model_version: 3,
-        model_hash: seventy_thirty().hash(),
-        as_of: now(),
         execute_at: None,
-        fingerprint: Fingerprint([0; 32]),
         job: lease().job,
         items_count: 2,
         status: BatchStatus::Scheduled,
@@ -156,11 +162,8 @@ pub(crate) fn batch() -> Batch {
 pub(crate) fn item(n: u128, hold: Option<HoldReason>) -> Item {
     let line = Line {
         recipient: format!("rec_{n}").parse().unwrap(),
-        gross_minor: 100,
-        fee_minor: 0,
-        tax_minor: 0,
-        tax_rule: None,
-        net_minor: 100,
+        amounts: Amounts { gross_minor: 100, net_minor: 100, payable_minor: 100, ..Amounts::default() },
+        taxes: Vec::new(),
         hold,
     };
     Item::book(item_id(n), batch_id(), u32::try_from(n).unwrap(), &line, now())

@@ -1,7 +1,7 @@
 //! Durable work: committed with the facts that make it necessary, leased while it is done.
 
 use domain::{
-    ids::{BatchId, JobId, RecipientId},
+    ids::{BatchId, JobId, RecipientId, ReversalId},
     timestamp::Timestamp,
 };
 
@@ -23,6 +23,12 @@ pub enum JobKind {
     ExecuteBatch(BatchId),
     /// Look anew at what is held for a recipient, now that they have changed.
     ReleaseHeldItems(RecipientId),
+    /// Pay what is carried for a recipient, if it is enough now that they have changed.
+    PayCarried(RecipientId),
+    /// Book what of a reversal waited for payments in flight.
+    FinishReversal(ReversalId),
+    /// Let go of what nobody claims in a batch.
+    EscheatItems(BatchId),
 }
 
 impl JobKind {
@@ -31,13 +37,17 @@ impl JobKind {
         match self {
             Self::ExecuteBatch(_) => "execute_batch",
             Self::ReleaseHeldItems(_) => "release_held_items",
+            Self::PayCarried(_) => "pay_carried",
+            Self::FinishReversal(_) => "finish_reversal",
+            Self::EscheatItems(_) => "escheat_items",
         }
     }
     /// What it is about, as text.
     pub fn subject(&self) -> String {
         match self {
-            Self::ExecuteBatch(batch) => batch.to_string(),
-            Self::ReleaseHeldItems(recipient) => recipient.to_string(),
+            Self::ExecuteBatch(batch) | Self::EscheatItems(batch) => batch.to_string(),
+            Self::ReleaseHeldItems(recipient) | Self::PayCarried(recipient) => recipient.to_string(),
+            Self::FinishReversal(reversal) => reversal.to_string(),
         }
     }
     /// The kind of that word and subject, if there is one.
@@ -45,6 +55,9 @@ impl JobKind {
         match word {
             "execute_batch" => subject.parse().ok().map(Self::ExecuteBatch),
             "release_held_items" => subject.parse().ok().map(Self::ReleaseHeldItems),
+            "pay_carried" => subject.parse().ok().map(Self::PayCarried),
+            "finish_reversal" => subject.parse().ok().map(Self::FinishReversal),
+            "escheat_items" => subject.parse().ok().map(Self::EscheatItems),
             _ => None,
         }
     }
@@ -95,7 +108,13 @@ mod tests {
     #[test]
     fn a_kind_is_read_back_as_written() {
         let batch = BatchId::new(uuid::Uuid::from_u128(7));
-        for kind in [JobKind::ExecuteBatch(batch), JobKind::ReleaseHeldItems("rec_1".parse().unwrap())] {
+        for kind in [
+            JobKind::ExecuteBatch(batch),
+            JobKind::EscheatItems(batch),
+            JobKind::ReleaseHeldItems("rec_1".parse().unwrap()),
+            JobKind::PayCarried("rec_1".parse().unwrap()),
+            JobKind::FinishReversal("ref_1".parse().unwrap()),
+        ] {
             assert_eq!(JobKind::of(kind.as_str(), &kind.subject()), Some(kind));
         }
         assert_eq!(JobKind::of("dance", "rec_1"), None);

@@ -7,6 +7,7 @@
 //! * [`change`]: what a use case decided
 //! * [`job`]: durable work
 //! * [`failure`]: what every error can say about itself
+//! * [`idempotency`]: requests that are sent again
 //! * [`revenue`], [`payouts`], [`recipients`], [`ledger`], [`events`]: one file a use case
 
 #![deny(missing_docs, clippy::float_arithmetic)]
@@ -14,6 +15,7 @@
 pub mod change;
 pub mod events;
 pub mod failure;
+pub mod idempotency;
 pub mod job;
 pub mod ledger;
 pub mod payouts;

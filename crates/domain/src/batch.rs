@@ -1,8 +1,9 @@
-//! What one escrow release became.
+//! What one escrow release became, and what is carried without one.
 
 use crate::{
+    calculation::{Line, RuleTax},
     currency::Currency,
-    ids::{BatchId, EscrowId, JobId, MilestoneId, ProjectId, Requester},
+    ids::{BatchId, EscrowId, ItemId, JobId, MilestoneId, ProjectId, RecipientId, Requester},
     item::ItemStatus,
     revenue_model::ModelHash,
     timestamp::Timestamp,
@@ -14,36 +15,26 @@ use crate::{
 pub struct Batch {
     /// Ours.
     pub id: BatchId,
-    /// The release it came from; unique for ever.
-    pub escrow: EscrowId,
-    /// Whose revenue it is.
-    pub project: ProjectId,
-    /// What the release was for.
-    pub milestone: Option<MilestoneId>,
+    /// What it came from.
+    pub origin: Origin,
     /// Who asked.
     pub scheduled_by: Requester,
     /// The one currency of everything in it.
     pub currency: Currency,
-    /// What was released, in minor units.
+    /// What was released, in minor units; nothing in a batch of kind `carry`.
     pub amount_minor: i64,
     /// What was taken off before the split.
     pub deductions_minor: i64,
-    /// The platform's part, of all lines.
+    /// The platform's part, of all lines, tax on it included.
     pub fee_minor: i64,
+    /// Of `fee_minor`, the tax on the fee.
+    pub fee_tax_minor: i64,
     /// Withheld, of all lines.
     pub tax_minor: i64,
     /// Owed to recipients.
     pub total_net_minor: i64,
-    /// The version that split it.
-    pub model_version: u32,
-    /// The hash of the model that split it.
-    pub model_hash: ModelHash,
-    /// When the money was earned.
-    pub as_of: Timestamp,
     /// Not to be paid before this, if given.
     pub execute_at: Option<Timestamp>,
-    /// What the request said, to tell a repetition from a contradiction.
-    pub fingerprint: Fingerprint,
     /// The job that executes it.
     pub job: JobId,
     /// How many items it has.
@@ -54,6 +45,120 @@ pub struct Batch {
     pub created_at: Timestamp,
     /// When its status last changed.
     pub updated_at: Timestamp,
+}
+
+/// What a batch came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The release of an escrow.
+    Release(Box<Release>),
+    /// What was carried for a recipient, and is due without an escrow.
+    Carry(RecipientId),
+}
+
+/// The release of an escrow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Which escrow; unique for ever.
+    pub escrow: EscrowId,
+    /// Whose revenue it is.
+    pub project: ProjectId,
+    /// What it was released for.
+    pub milestone: Option<MilestoneId>,
+    /// The version that split it.
+    pub model_version: u32,
+    /// The hash of the model that split it.
+    pub model_hash: ModelHash,
+    /// When the money was earned.
+    pub as_of: Timestamp,
+    /// What the request said, to tell a repetition from a contradiction.
+    pub fingerprint: Fingerprint,
+}
+
+impl Batch {
+    /// The release it came from, if it came from one.
+    pub fn release(&self) -> Option<&Release> {
+        match &self.origin {
+            Origin::Release(release) => Some(release),
+            Origin::Carry(_) => None,
+        }
+    }
+    /// The escrow it came from, if it came from one.
+    pub fn escrow(&self) -> Option<&EscrowId> {
+        self.release().map(|release| &release.escrow)
+    }
+    /// What came out of the deductions: the sum of the lines' gross amounts.
+    pub fn gross_minor(&self) -> i64 {
+        self.amount_minor - self.deductions_minor
+    }
+}
+
+impl Origin {
+    /// The word that is stored and answered.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Release(_) => "release",
+            Self::Carry(_) => "carry",
+        }
+    }
+}
+
+/// One recipient's line of a batch, also of those for whom there is nothing to send. It never changes: what a reversal
+/// takes of it is booked beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchLine {
+    /// The batch.
+    pub batch: BatchId,
+    /// Its place in the batch, from 0.
+    pub seq: u32,
+    /// Who.
+    pub recipient: RecipientId,
+    /// The item that pays it, if there is something to pay.
+    pub item: Option<ItemId>,
+    /// Gross, in minor units.
+    pub gross_minor: i64,
+    /// The platform's part of it, tax on it included.
+    pub fee_minor: i64,
+    /// Of `fee_minor`, the tax on the fee.
+    pub fee_tax_minor: i64,
+    /// What is withheld, by rule.
+    pub taxes: Vec<RuleTax>,
+    /// What earlier batches carried, and this one takes along.
+    pub carried_in_minor: i64,
+    /// What the recipient's debt took.
+    pub recovered_minor: i64,
+    /// What is carried to a later batch.
+    pub carried_forward_minor: i64,
+    /// What is sent, held or not.
+    pub payable_minor: i64,
+}
+
+impl BatchLine {
+    /// The line of a calculation.
+    pub fn of(batch: BatchId, seq: u32, line: &Line, item: Option<ItemId>) -> Self {
+        Self {
+            batch,
+            seq,
+            recipient: line.recipient.clone(),
+            item,
+            gross_minor: line.gross_minor,
+            fee_minor: line.fee_minor,
+            fee_tax_minor: line.fee_tax_minor,
+            taxes: line.taxes.clone(),
+            carried_in_minor: line.carried_in_minor,
+            recovered_minor: line.recovered_minor,
+            carried_forward_minor: line.carried_forward_minor,
+            payable_minor: line.payable_minor + line.held_minor,
+        }
+    }
+    /// What is withheld, of all rules.
+    pub fn tax_minor(&self) -> i64 {
+        self.taxes.iter().map(|tax| tax.amount_minor).sum()
+    }
+    /// What is left of gross: owed to the recipient.
+    pub fn net_minor(&self) -> i64 {
+        self.gross_minor - self.fee_minor - self.tax_minor()
+    }
 }
 
 /// SHA-256 of what a request said.

@@ -1,11 +1,12 @@
 //! What the world is told: one event for each move of state, stored in the same commit.
 
 use crate::{
-    batch::{Batch, BatchStatus},
+    batch::{Batch, BatchStatus, Origin},
     ids::{BatchId, EventId, ItemId, ProjectId, RecipientId},
     item::{Item, ItemStatus},
     recipient::Recipient,
     revenue_model::ModelVersion,
+    reversal::Reversal,
     timestamp::Timestamp,
 };
 use serde_json::{Value, json};
@@ -39,6 +40,10 @@ pub enum EventKind {
     RevenueModelStored,
     /// A recipient was registered or changed.
     RecipientUpdated,
+    /// A reversal was booked; what of it was in flight waits.
+    ReversalBooked,
+    /// All of a reversal is booked.
+    ReversalCompleted,
 }
 
 impl EventKind {
@@ -46,7 +51,12 @@ impl EventKind {
     pub fn all() -> impl Iterator<Item = Self> {
         let batch = BatchStatus::ALL.into_iter().map(Self::Batch);
         let item = ItemStatus::ALL.into_iter().map(Self::Item);
-        batch.chain(item).chain([Self::RevenueModelStored, Self::RecipientUpdated])
+        batch.chain(item).chain([
+            Self::RevenueModelStored,
+            Self::RecipientUpdated,
+            Self::ReversalBooked,
+            Self::ReversalCompleted,
+        ])
     }
 }
 
@@ -58,6 +68,8 @@ impl fmt::Display for EventKind {
             Self::Item(status) => write!(f, "payout.item.{}", status.as_str()),
             Self::RevenueModelStored => f.write_str("revenue_model.stored"),
             Self::RecipientUpdated => f.write_str("recipient.updated"),
+            Self::ReversalBooked => f.write_str("reversal.booked"),
+            Self::ReversalCompleted => f.write_str("reversal.completed"),
         }
     }
 }
@@ -65,15 +77,20 @@ impl fmt::Display for EventKind {
 impl Event {
     /// A batch reached `status`.
     pub fn batch(id: EventId, batch: &Batch, status: BatchStatus, at: Timestamp) -> Self {
-        let data = json!({
+        let mut data = json!({
             "batchId": batch.id,
-            "escrowId": batch.escrow,
-            "projectId": batch.project,
             "status": status.as_str(),
             "currency": batch.currency,
             "itemsCount": batch.items_count,
             "totalNet": batch.total_net_minor,
         });
+        match &batch.origin {
+            Origin::Release(release) => {
+                data["escrowId"] = release.escrow.as_str().into();
+                data["projectId"] = release.project.as_str().into();
+            }
+            Origin::Carry(recipient) => data["recipientId"] = recipient.as_str().into(),
+        }
         Self { id, kind: EventKind::Batch(status), batch: Some(batch.id), item: None, occurred_at: at, data }
     }
 
@@ -116,6 +133,17 @@ impl Event {
             "hash": version.hash,
         });
         Self { id, kind: EventKind::RevenueModelStored, batch: None, item: None, occurred_at: version.created_at, data }
+    }
+
+    /// A reversal was booked, or the last of it was.
+    pub fn reversal(id: EventId, kind: EventKind, reversal: &Reversal, at: Timestamp) -> Self {
+        let data = json!({
+            "reversalId": reversal.id,
+            "batchId": reversal.batch,
+            "amount": reversal.amount_minor,
+            "currency": reversal.currency,
+        });
+        Self { id, kind, batch: Some(reversal.batch), item: None, occurred_at: at, data }
     }
 
     /// A recipient was registered or changed. Where they are paid to is nobody else's business.

@@ -188,8 +188,17 @@ foreign_ids! {
     MilestoneId;
     /// Somebody who is owed money.
     RecipientId;
+    /// A refund or another reversal, named by whoever asks for it. It is booked at most once, ever.
+    ReversalId;
     /// Who asked: the subject of the caller's token.
     Requester;
+}
+
+impl Requester {
+    /// Our own worker, where nobody asked.
+    pub fn worker() -> Self {
+        Self("sys_worker".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -26,8 +26,12 @@ pub struct Item {
     pub tax_minor: i64,
     /// What is left: gross less fee less tax.
     pub net_minor: i64,
-    /// What is sent, held or not.
+    /// What is sent, held or not: net, and what was carried, less what a debt took and what is carried on.
     pub payable_minor: i64,
+    /// What reversals took back of `amount_minor`: gross.
+    pub reversed_minor: i64,
+    /// What reversals took of `payable_minor`.
+    pub taken_minor: i64,
     /// How many instructions were made for it.
     pub attempts: u32,
     /// When it was booked.
@@ -134,6 +138,10 @@ impl ItemStatus {
             Self::Scheduled | Self::PendingKyc | Self::Failed | Self::Returned => true,
             Self::Processing | Self::InDoubt | Self::Paid | Self::Cancelled => false,
         }
+    }
+    /// Whether nothing can happen to it any more but a return.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Paid | Self::Cancelled)
     }
     /// Whether the item's payable amount stands on the rail's in-transit account.
     pub fn is_in_transit(self) -> bool {
@@ -301,7 +309,7 @@ impl ItemState {
 }
 
 impl Item {
-    /// Books a line of a calculation. A held line starts held; its payable amount is its net amount all the same.
+    /// Books a line of a calculation. A held line starts held; its payable amount is what will be sent all the same.
     pub fn book(id: ItemId, batch: BatchId, seq: u32, line: &Line, at: Timestamp) -> Self {
         let state = line.hold.map_or(ItemState::Scheduled, |reason| ItemState::PendingKyc { reason });
         Self {
@@ -313,12 +321,56 @@ impl Item {
             fee_minor: line.fee_minor,
             tax_minor: line.tax_minor,
             net_minor: line.net_minor,
-            payable_minor: line.net_minor,
+            payable_minor: line.payable_minor + line.held_minor,
+            reversed_minor: 0,
+            taken_minor: 0,
             attempts: 0,
             created_at: at,
             updated_at: at,
             state,
         }
+    }
+
+    /// An item that pays what was carried for a recipient, without a release.
+    pub fn carry(id: ItemId, batch: BatchId, recipient: RecipientId, payable_minor: i64, at: Timestamp) -> Self {
+        Self {
+            id,
+            batch,
+            seq: 0,
+            recipient,
+            amount_minor: 0,
+            fee_minor: 0,
+            tax_minor: 0,
+            net_minor: 0,
+            payable_minor,
+            reversed_minor: 0,
+            taken_minor: 0,
+            attempts: 0,
+            created_at: at,
+            updated_at: at,
+            state: ItemState::Scheduled,
+        }
+    }
+
+    /// What is still to be sent, or was: the payable amount less what reversals took of it.
+    pub fn due_minor(&self) -> i64 {
+        self.payable_minor - self.taken_minor
+    }
+
+    /// The item after a reversal of `gross_minor` of it, of which `taken_minor` comes out of what was to be sent. One
+    /// that leaves nothing to send cancels it.
+    ///
+    /// # Errors
+    /// [`IllegalItemStep`], if something is taken that is not there any more.
+    pub fn reverse(self, gross_minor: i64, taken_minor: i64, at: Timestamp) -> Result<Self, IllegalItemStep> {
+        let illegal = IllegalItemStep { from: self.status().as_str(), step: "reverse" };
+        let is_free = taken_minor == 0 || self.status().is_owed() && taken_minor <= self.due_minor();
+        if self.status().is_in_transit() || !is_free || gross_minor > self.amount_minor - self.reversed_minor {
+            return Err(illegal);
+        }
+        let reversed_minor = self.reversed_minor + gross_minor;
+        let item = Self { reversed_minor, taken_minor: self.taken_minor + taken_minor, updated_at: at, ..self };
+        if item.due_minor() == 0 && item.status().is_owed() { item.after(ItemStep::Cancel, at) } else { Ok(item) }
     }
 
     /// The same item in a state that was stored. For adapters that read it back.

@@ -1,8 +1,8 @@
-//! Whom we pay, over which rail, and what tax is withheld.
+//! Whom we pay, and over which rail.
 
-use crate::{ids::RecipientId, revenue_model::WHOLE_PPM, timestamp::Timestamp};
+use crate::{currency::Currency, ids::RecipientId, tax::TaxProfile, timestamp::Timestamp};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// The short name of a payment rail: `simulator`, `sepa_file`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -14,7 +14,7 @@ pub struct RailId(String);
 #[error("must be 1 to 32 lower-case letters, digits or underscores, starting with a letter")]
 pub struct InvalidWord;
 
-fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.as_bytes()[0].is_ascii_lowercase()
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -148,51 +148,6 @@ impl Destination {
     }
 }
 
-/// One rule of withholding: a rate on the gross amount. Rates are data, never code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaxRule {
-    code: String,
-    rate_ppm: u64,
-}
-
-/// Why a tax rule cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTaxRule {
-    /// The rate lies above 100 %.
-    #[error("a rate is at most 1,000,000 ppm (100 %)")]
-    RateOutOfRange,
-    /// The code is no word.
-    #[error("the code of a rule {0}")]
-    Code(InvalidWord),
-}
-
-impl TaxRule {
-    /// The code of the rule that is meant when a recipient has a rate and no rule is named.
-    pub const DEFAULT_CODE: &'static str = "withholding";
-
-    /// A rule of that code (it names the ledger account `tax_withheld:{code}`) and rate in parts per million.
-    ///
-    /// # Errors
-    /// See [`InvalidTaxRule`].
-    pub fn try_new(code: &str, rate_ppm: u64) -> Result<Self, InvalidTaxRule> {
-        if !is_word(code) {
-            return Err(InvalidTaxRule::Code(InvalidWord));
-        }
-        if rate_ppm > WHOLE_PPM {
-            return Err(InvalidTaxRule::RateOutOfRange);
-        }
-        Ok(Self { code: code.to_owned(), rate_ppm })
-    }
-    /// The code.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-    /// Parts per million of the gross amount.
-    pub fn rate_ppm(&self) -> u64 {
-        self.rate_ppm
-    }
-}
-
 /// Somebody who is owed money and whom we know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
@@ -200,8 +155,10 @@ pub struct Recipient {
     pub id: RecipientId,
     /// Whether they may be paid now.
     pub status: RecipientStatus,
-    /// What is withheld, if anything.
-    pub tax: Option<TaxRule>,
+    /// What is known of their tax; nothing, if nobody told. That is not the same as a profile without rules.
+    pub tax: Option<TaxProfile>,
+    /// Less than this many minor units is not sent, but carried until it is enough.
+    pub payout_minimums: BTreeMap<Currency, i64>,
     /// Where the money goes.
     pub destination: Destination,
     /// When they were first registered.
@@ -237,12 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rail_is_a_word_and_a_rate_is_at_most_all_of_it() {
+    fn a_rail_is_a_word() {
         for text in ["", "Sepa", "1", "a b", "a-b", "a234567890123456789012345678901234"] {
             assert_eq!(text.parse::<RailId>(), Err(InvalidWord), "{text}");
         }
-        assert!(TaxRule::try_new("us_nra", 1_000_000).is_ok());
-        assert_eq!(TaxRule::try_new("us_nra", 1_000_001), Err(InvalidTaxRule::RateOutOfRange));
-        assert_eq!(TaxRule::try_new("us nra", 0), Err(InvalidTaxRule::Code(InvalidWord)));
     }
 }

@@ -7,7 +7,10 @@ use adapters::{
     rails::simulator::{OpenError, Simulator},
     sql::{Sql, SqlError},
 };
-use app::ports::{Clock, Ids, PayoutQueries, PayoutRepository, Rails, SimulatorBook};
+use app::{
+    ports::{Clock, IdempotencyKeys, Ids, PayoutQueries, PayoutRepository, Rails, SimulatorBook},
+    revenue::turns::Turns,
+};
 use std::{path::Path, sync::Arc};
 
 /// The service, put together. Cheap to clone.
@@ -15,6 +18,10 @@ use std::{path::Path, sync::Arc};
 pub struct Service {
     /// Where batches are kept.
     pub repository: Arc<dyn PayoutRepository>,
+    /// Which requests were answered.
+    pub keys: Arc<dyn IdempotencyKeys>,
+    /// Whose turn it is, of releases that count.
+    pub turns: Arc<Turns>,
     /// Pages and screens.
     pub queries: Arc<dyn PayoutQueries>,
     /// Where money goes out.
@@ -93,6 +100,8 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
     let sql = Arc::new(sql);
     Ok(Service {
         repository: sql.clone(),
+        keys: sql.clone(),
+        turns: Arc::default(),
         queries: sql.clone(),
         rails: rails.clone(),
         simulator: Arc::new(simulator),
@@ -102,6 +111,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
             repository: sql.clone(),
             queue: sql.clone(),
             outbox: sql.clone(),
+            keys: sql.clone(),
             publisher: Arc::new(LogPublisher),
             rails,
             ids,

@@ -2,8 +2,9 @@
 
 use app::{
     events::relay_events::relay_events,
+    idempotency::forget_old_keys::forget_old_keys,
     payouts::{do_jobs::do_jobs, execute_batch::Ports},
-    ports::{Clock, EventPublisher, Ids, JobQueue, Outbox, PayoutRepository, Rails},
+    ports::{Clock, EventPublisher, IdempotencyKeys, Ids, JobQueue, Outbox, PayoutRepository, Rails},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ const EVENT_LEASE: Duration = Duration::from_secs(30);
 const EVENTS_AT_ONCE: u32 = 256;
 /// How often the outbox is looked at.
 const EVENT_POLL: Duration = Duration::from_millis(250);
+/// How often old idempotency keys are forgotten.
+const KEYS_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long to wait when the database cannot be used.
 const TROUBLE: Duration = Duration::from_secs(1);
 
@@ -32,6 +35,8 @@ pub struct Worker {
     pub queue: Arc<dyn JobQueue>,
     /// What is to be published.
     pub outbox: Arc<dyn Outbox>,
+    /// Which requests were answered.
+    pub keys: Arc<dyn IdempotencyKeys>,
     /// Where it is published.
     pub publisher: Arc<dyn EventPublisher>,
     /// Where money goes out.
@@ -45,7 +50,7 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop. What is in flight then is finished, so every lease is given back.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        tokio::join!(self.do_jobs(stop.clone()), self.relay_events(stop));
+        tokio::join!(self.do_jobs(stop.clone()), self.relay_events(stop.clone()), self.forget_keys(stop));
     }
 
     async fn do_jobs(&self, mut stop: watch::Receiver<bool>) {
@@ -77,6 +82,15 @@ impl Worker {
                     unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
                 }
             }
+        }
+    }
+
+    async fn forget_keys(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            if let Err(error) = forget_old_keys(self.keys.as_ref()).await {
+                tracing::warn!(error = ?error, "cannot forget old idempotency keys; trying again in an hour");
+            }
+            unless_stopped(&mut stop, tokio::time::sleep(KEYS_PAUSE)).await;
         }
     }
 }

@@ -6,6 +6,7 @@ mod lists;
 mod models;
 mod order;
 mod recipients;
+mod reversals;
 mod schedule;
 mod tokens;
 
@@ -22,18 +23,23 @@ async fn world(engine: Engine) -> Shared {
 }
 
 /// Every operation that asks for a token, with an id where the path wants one.
-const SECURED: [(&str, &str); 15] = [
+const SECURED: [(&str, &str); 20] = [
     ("POST", "/revenue/schedule-payouts"),
     ("POST", "/revenue/calculate"),
+    ("POST", "/revenue/reversals"),
+    ("GET", "/revenue/reversals/ref_1"),
     ("PUT", "/projects/prj_1/revenue-model"),
     ("GET", "/projects/prj_1/revenue-model"),
     ("GET", "/projects/prj_1/revenue-models"),
     ("GET", "/projects/prj_1/revenue-models/1"),
     ("PUT", "/recipients/rec_1"),
     ("GET", "/recipients/rec_1"),
+    ("GET", "/recipients/rec_1/balance"),
+    ("POST", "/recipients/rec_1/payouts"),
     ("GET", "/payouts/batches"),
     ("GET", "/payouts/batches/batch_00000000000000000000000000"),
     ("GET", "/payouts/items/item_00000000000000000000000000"),
+    ("GET", "/payouts/items/item_00000000000000000000000000/explanation"),
     ("GET", "/ledger/transactions"),
     ("GET", "/ledger/trial-balance"),
     ("GET", "/events"),

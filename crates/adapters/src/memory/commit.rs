@@ -18,9 +18,12 @@ impl World {
     /// Applies all of a change, or none of it.
     pub(super) fn commit(&mut self, change: Change) -> Result<(), CommitError> {
         self.check_lease(&change)?;
+        self.check_claim(&change)?;
         self.check_revisions(&change)?;
         let keys = self.check_keys(&change)?;
         self.check_owners(&change, &keys)?;
+        self.check_counters(&change)?;
+        self.check_idempotency_key(&change)?;
         self.apply(change);
         self.keys = keys.applied_to(std::mem::take(&mut self.keys));
         Ok(())
@@ -53,7 +56,8 @@ impl World {
             found == Some(read) && seen.insert(key)
         });
         let known = change.wake.iter().all(|wake| self.jobs.contains_key(&wake.job));
-        if current && known { Ok(()) } else { Err(CommitError::Stale) }
+        let counted = self.counters_are_as_read(&change.count);
+        if current && known && counted { Ok(()) } else { Err(CommitError::Stale) }
     }
 
     fn check_keys(&self, change: &Change) -> Result<Keys, CommitError> {
@@ -79,7 +83,8 @@ impl World {
 
     /// What a row belongs to is there, or comes with it.
     fn check_owners(&self, change: &Change, keys: &Keys) -> Result<(), CommitError> {
-        for owner in change.insert.iter().flat_map(owners_of) {
+        let movers = change.count.iter().filter(|count| count.add != 0).map(|count| Key::Batch(count.cause.batch));
+        for owner in change.insert.iter().flat_map(owners_of).chain(movers) {
             if !self.keys.contains(&owner) && !keys.taken.contains(&owner) {
                 return Err(StoreError::Corrupt(format!("a row belongs to {owner:?}, which does not exist")).into());
             }
@@ -87,10 +92,16 @@ impl World {
         Ok(())
     }
 
+    fn check_counters(&self, change: &Change) -> Result<(), CommitError> {
+        let too_large = || StoreError::Corrupt("a counter would be larger than it can be".to_owned());
+        if self.counters_fit(&change.count) { Ok(()) } else { Err(too_large().into()) }
+    }
+
     fn apply(&mut self, change: Change) {
-        let Change { insert, update, post, enqueue, wake, publish, lease } = change;
+        let Change { insert, update, count, post, enqueue, wake, publish, remember, lease } = change;
         update.into_iter().for_each(|update| self.update(update));
         insert.into_iter().for_each(|new| self.insert(new));
+        count.into_iter().for_each(|count| self.move_counter(count));
         self.transactions.extend(post.into_iter().map(|transaction| (transaction.id(), transaction)));
         self.jobs.extend(enqueue.into_iter().map(|job| (job.id, JobRow::new(job))));
         for wake in wake {
@@ -99,6 +110,9 @@ impl World {
             }
         }
         self.pending.extend(publish.into_iter().map(|event| (event.id, Pending::new(event))));
+        if let Some(remember) = remember {
+            self.remember(remember);
+        }
         if let Some(step) = lease {
             self.step_lease(step);
         }
@@ -107,7 +121,9 @@ impl World {
     fn insert(&mut self, new: New) {
         match new {
             New::Batch(batch) => {
-                self.by_escrow.insert(batch.escrow.clone(), batch.id);
+                if let Some(escrow) = batch.escrow() {
+                    self.by_escrow.insert(escrow.clone(), batch.id);
+                }
                 self.batches.insert(batch.id, first(batch));
             }
             New::Item(item) => {
@@ -124,6 +140,24 @@ impl World {
             New::Recipient(recipient) => {
                 self.recipients.insert(recipient.id.clone(), first(recipient));
             }
+            New::Line(line) => {
+                self.lines.insert((line.batch, line.seq), line);
+            }
+            New::Inputs(inputs) => {
+                self.inputs.insert(inputs.batch, inputs);
+            }
+            New::Reversal(reversal) => {
+                self.reversals.insert(reversal.id.clone(), reversal);
+            }
+            New::ReversalLine(line) => {
+                self.reversal_lines.insert((line.reversal.clone(), line.seq), line);
+            }
+            New::Source(source) => {
+                self.sources.insert((source.reversal.clone(), source.seq), source);
+            }
+            New::Escheat(escheat) => {
+                self.escheats.insert(escheat.item, escheat);
+            }
         }
     }
 
@@ -136,6 +170,8 @@ impl World {
             }),
             Update::Item(Stored { value: new, .. }) => rewrite(&mut self.items, &new.id, |old| {
                 old.attempts = new.attempts;
+                old.reversed_minor = new.reversed_minor;
+                old.taken_minor = new.taken_minor;
                 old.updated_at = new.updated_at;
                 *old = old.clone().in_state(new.state().clone());
             }),

@@ -6,7 +6,9 @@ use app::{
 };
 use domain::{
     batch::Batch,
-    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, TransactionId},
+    ids::{
+        BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, ReversalId, TransactionId,
+    },
     instruction::Instruction,
     item::Item,
     ledger::{Transaction, TransactionKind},
@@ -23,6 +25,12 @@ pub(super) enum Key {
     Live(ItemId),
     ModelVersion(ProjectId, u32),
     Recipient(RecipientId),
+    Line(BatchId, u32),
+    Inputs(BatchId),
+    Reversal(ReversalId),
+    ReversalLine(ReversalId, u32),
+    Source(ReversalId, u32),
+    Escheat(ItemId),
     Transaction(TransactionId),
     Posting(InstructionId, ItemId, TransactionKind),
     Job(JobId),
@@ -38,10 +46,16 @@ impl Key {
             Self::ModelVersion(project, version) => DuplicateKey::ModelVersion(project, version),
             Self::Recipient(recipient) => DuplicateKey::Recipient(recipient),
             Self::Job(job) => DuplicateKey::Job(job),
+            Self::Reversal(reversal) => DuplicateKey::Reversal(reversal),
             Self::Batch(_)
             | Self::Item(_)
             | Self::Place(..)
             | Self::Instruction(_)
+            | Self::Line(..)
+            | Self::Inputs(_)
+            | Self::ReversalLine(..)
+            | Self::Source(..)
+            | Self::Escheat(_)
             | Self::Transaction(_)
             | Self::Posting(..)
             | Self::Event(_) => DuplicateKey::Other(format!("{self:?}")),
@@ -57,6 +71,12 @@ pub(super) fn taken_by(change: &Change) -> Vec<Key> {
         New::Instruction(instruction) => of_instruction(instruction),
         New::ModelVersion(version) => vec![Key::ModelVersion(version.project.clone(), version.version)],
         New::Recipient(recipient) => vec![Key::Recipient(recipient.id.clone())],
+        New::Line(line) => vec![Key::Line(line.batch, line.seq)],
+        New::Inputs(inputs) => vec![Key::Inputs(inputs.batch)],
+        New::Reversal(reversal) => vec![Key::Reversal(reversal.id.clone())],
+        New::ReversalLine(line) => vec![Key::ReversalLine(line.reversal.clone(), line.seq)],
+        New::Source(source) => vec![Key::Source(source.reversal.clone(), source.seq)],
+        New::Escheat(escheat) => vec![Key::Escheat(escheat.item)],
     });
     let postings = change.post.iter().flat_map(of_transaction);
     let jobs = change.enqueue.iter().map(|job| Key::Job(job.id));
@@ -81,12 +101,22 @@ pub(super) fn owners_of(new: &New) -> Vec<Key> {
             let items = instruction.items.iter().map(|part| Key::Item(part.item));
             items.chain([Key::Batch(instruction.batch)]).collect()
         }
+        New::Line(line) => line.item.map(Key::Item).into_iter().chain([Key::Batch(line.batch)]).collect(),
+        New::Inputs(inputs) => vec![Key::Batch(inputs.batch)],
+        New::Reversal(reversal) => vec![Key::Batch(reversal.batch)],
+        New::ReversalLine(line) => {
+            let item = line.item.map(Key::Item).into_iter();
+            item.chain([Key::Reversal(line.reversal.clone()), Key::Batch(line.batch)]).collect()
+        }
+        New::Source(source) => vec![Key::ReversalLine(source.reversal.clone(), source.seq)],
+        New::Escheat(escheat) => vec![Key::Item(escheat.item), Key::Batch(escheat.batch)],
         New::Batch(_) | New::ModelVersion(_) | New::Recipient(_) => Vec::new(),
     }
 }
 
 fn of_batch(batch: &Batch) -> Vec<Key> {
-    vec![Key::Escrow(batch.escrow.clone()), Key::Batch(batch.id)]
+    let escrow = batch.escrow().map(|escrow| Key::Escrow(escrow.clone()));
+    escrow.into_iter().chain([Key::Batch(batch.id)]).collect()
 }
 
 fn of_item(item: &Item) -> Vec<Key> {

@@ -3,12 +3,16 @@
 //! * [`Memory`]: what callers hold; its clock stands still until somebody moves it
 //! * `world`: everything that is known, and how reads find it
 //! * `commit`: what a change must find, and what it does then
+//! * `counted`: what is counted from release to release, and what was taken back
 //! * `keys`: what must be unique
 //! * `jobs`, `outbox`: what is leased
+//! * `idempotency`: keys of requests that may be sent again
 //! * `queries`, `books`: pages and sums
 
 mod books;
 mod commit;
+mod counted;
+mod idempotency;
 mod jobs;
 mod keys;
 mod outbox;

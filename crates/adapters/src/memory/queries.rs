@@ -4,15 +4,17 @@ use super::Memory;
 use app::ports::{
     PayoutQueries, StoreError,
     queries::{
-        BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, Page, Paged, PublishedEvent,
-        TransactionFilter,
+        BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page, Paged,
+        PublishedEvent, TransactionFilter,
     },
 };
 use async_trait::async_trait;
 use domain::{
     batch::Batch,
+    currency::Currency,
     event::Event,
     ids::{BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    item::ItemStatus,
     ledger::{Account, Transaction},
     recipient::Recipient,
     revenue_model::ModelVersion,
@@ -32,8 +34,11 @@ impl PayoutQueries for Memory {
         let world = self.world();
         let wanted = |batch: &Batch| {
             filter.status.is_none_or(|status| batch.status == status)
-                && filter.project.as_ref().is_none_or(|project| batch.project == *project)
-                && filter.escrow.as_ref().is_none_or(|escrow| batch.escrow == *escrow)
+                && filter
+                    .project
+                    .as_ref()
+                    .is_none_or(|project| batch.release().is_some_and(|release| release.project == *project))
+                && filter.escrow.as_ref().is_none_or(|escrow| batch.escrow() == Some(escrow))
         };
         Ok(newest_first(&world.batches, page, |stored| wanted(&stored.value)).map(|stored| stored.value))
     }
@@ -80,6 +85,29 @@ impl PayoutQueries for Memory {
 
     async fn recipient(&self, recipient: &RecipientId) -> Result<Option<Recipient>, StoreError> {
         Ok(self.world().recipients.get(recipient).map(|stored| stored.value.clone()))
+    }
+
+    async fn owed_to(&self, recipient: &RecipientId, limit: u32) -> Result<OwedTo, StoreError> {
+        let world = self.world();
+        let theirs = world.items.values().rev().map(|stored| &stored.value);
+        let owed = theirs.filter(|item| item.recipient == *recipient && item.status().is_owed());
+        let mut found = OwedTo::default();
+        let mut sums: BTreeMap<(Currency, ItemStatus), i64> = BTreeMap::new();
+        for item in owed {
+            let Some(batch) = world.batches.get(&item.batch) else { continue };
+            let currency = batch.value.currency;
+            *sums.entry((currency, item.status())).or_default() += item.due_minor();
+            if found.items.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+                found.items.push(OwedItem { item: item.clone(), currency });
+            }
+        }
+        found.sums = sums.into_iter().map(|((currency, status), sum)| (currency, status, sum)).collect();
+        found.sums.sort_by_key(|(currency, status, _)| (*currency, status.as_str()));
+        Ok(found)
+    }
+
+    async fn has_lines(&self, recipient: &RecipientId) -> Result<bool, StoreError> {
+        Ok(self.world().lines.values().any(|line| line.recipient == *recipient))
     }
 
     async fn transactions(

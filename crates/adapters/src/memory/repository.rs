@@ -2,20 +2,22 @@
 
 use super::Memory;
 use app::{
-    change::{Change, Stored},
+    change::{BatchInputs, Change, Stored},
     ports::{
         CommitError, PayoutRepository, StoreError,
-        repository::{BatchForExecution, InForce},
+        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
     },
 };
 use async_trait::async_trait;
 use domain::{
-    batch::Batch,
-    ids::{BatchId, EscrowId, ProjectId, RecipientId},
+    batch::{Batch, BatchLine},
+    counter::CounterKey,
+    ids::{BatchId, EscrowId, ProjectId, RecipientId, ReversalId},
     instruction::InstructionState,
     item::ItemStatus,
     recipient::Recipient,
     revenue_model::ModelVersion,
+    reversal::{Reversal, ReversalLine},
     timestamp::Timestamp,
 };
 use std::collections::BTreeSet;
@@ -56,6 +58,36 @@ impl PayoutRepository for Memory {
             items: world.items_of(batch).cloned().collect(),
             unresolved: unresolved.cloned().collect(),
         }))
+    }
+
+    async fn counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError> {
+        let world = self.world();
+        let keys: BTreeSet<&CounterKey> = keys.iter().collect();
+        Ok(keys.into_iter().filter_map(|key| world.counter(key)).collect())
+    }
+
+    async fn counters_of(&self, kind: &str, recipient: &RecipientId) -> Result<Vec<StoredCounter>, StoreError> {
+        Ok(self.world().counters_of(kind, recipient))
+    }
+
+    async fn raised_by(&self, key: &CounterKey, limit: u32) -> Result<Vec<Raise>, StoreError> {
+        Ok(self.world().raised_by(key, limit))
+    }
+
+    async fn batch_for_reversal(&self, batch: BatchId) -> Result<Option<BatchForReversal>, StoreError> {
+        Ok(self.world().batch_for_reversal(batch))
+    }
+
+    async fn reversal(&self, reversal: &ReversalId) -> Result<Option<(Reversal, Vec<ReversalLine>)>, StoreError> {
+        let world = self.world();
+        let Some(found) = world.reversals.get(reversal) else { return Ok(None) };
+        Ok(Some((found.clone(), world.reversal_lines(|line| line.reversal == *reversal))))
+    }
+
+    async fn batch_inputs(&self, batch: BatchId) -> Result<Option<(BatchInputs, Vec<BatchLine>)>, StoreError> {
+        let world = self.world();
+        let lines = world.lines_of(batch).cloned().collect();
+        Ok(world.inputs.get(&batch).map(|inputs| (inputs.clone(), lines)))
     }
 
     async fn batches_held_for(

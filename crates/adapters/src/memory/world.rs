@@ -1,15 +1,28 @@
 //! Everything that is known. Ordered maps throughout, so that an answer never depends on chance.
 
-use super::{jobs::JobRow, keys::Key, outbox::Pending};
-use app::{change::Stored, ports::queries::PublishedEvent};
+use super::{
+    counted::Moved,
+    idempotency::{KeyName, KeyRow},
+    jobs::JobRow,
+    keys::Key,
+    outbox::Pending,
+};
+use app::{
+    change::{BatchInputs, Escheat, ReversalSource, Stored},
+    ports::queries::PublishedEvent,
+};
 use domain::{
-    batch::Batch,
-    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, TransactionId},
+    batch::{Batch, BatchLine},
+    counter::CounterKey,
+    ids::{
+        BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, ReversalId, TransactionId,
+    },
     instruction::Instruction,
     item::Item,
     ledger::Transaction,
     recipient::Recipient,
     revenue_model::ModelVersion,
+    reversal::{Reversal, ReversalLine},
     timestamp::Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +40,16 @@ pub(super) struct World {
     pub(super) jobs: BTreeMap<JobId, JobRow>,
     pub(super) pending: BTreeMap<EventId, Pending>,
     pub(super) published: BTreeMap<EventId, PublishedEvent>,
+    pub(super) lines: BTreeMap<(BatchId, u32), BatchLine>,
+    pub(super) inputs: BTreeMap<BatchId, BatchInputs>,
+    pub(super) reversals: BTreeMap<ReversalId, Reversal>,
+    pub(super) reversal_lines: BTreeMap<(ReversalId, u32), ReversalLine>,
+    pub(super) sources: BTreeMap<(ReversalId, u32), ReversalSource>,
+    pub(super) escheats: BTreeMap<ItemId, Escheat>,
+    /// Value and revision: the sum and the number of the moves.
+    pub(super) counters: BTreeMap<CounterKey, (i64, u32)>,
+    pub(super) moves: Vec<Moved>,
+    pub(super) idempotency_keys: BTreeMap<KeyName, KeyRow>,
     /// What is taken, of everything that must be unique.
     pub(super) keys: BTreeSet<Key>,
     pub(super) by_escrow: BTreeMap<EscrowId, BatchId>,
@@ -50,8 +73,17 @@ impl Default for World {
             recipients: BTreeMap::new(),
             transactions: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            reversals: BTreeMap::new(),
+            reversal_lines: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            escheats: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            moves: Vec::new(),
             pending: BTreeMap::new(),
             published: BTreeMap::new(),
+            idempotency_keys: BTreeMap::new(),
             keys: BTreeSet::new(),
             by_escrow: BTreeMap::new(),
             places: BTreeMap::new(),

@@ -9,13 +9,19 @@ use app::ports::{
 };
 use domain::{
     currency::Currency,
-    ids::{InstructionId, RecipientId},
+    ids::{EscrowId, InstructionId, RecipientId},
     item::ItemStatus,
     ledger::Account,
     recipient::RailId,
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Value, prelude::Uuid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lines of reversals that are booked, with their reversal and its batch.
+const BOOKED: &str = "FROM reversal_lines line
+    JOIN reversal_sources source ON source.reversal_id = line.reversal_id AND source.seq = line.seq
+    JOIN reversals ON reversals.id = line.reversal_id
+    JOIN batches ON batches.id = line.batch_id";
 
 impl Sql {
     /// All of it as of one moment.
@@ -27,6 +33,10 @@ impl Sql {
             balances: read.balances().await?,
             batches: read.batches().await?,
             owed: read.owed().await?,
+            given_back: read.given_back().await?,
+            carried: read.counted("carried").await?,
+            debts: read.counted("debt").await?,
+            drifted_counters: read.drifted_counters().await?,
             in_transit: read.in_transit().await?,
             unresolved_instructions: read.count("SELECT count(*) FROM instructions WHERE status = 'sent'").await?,
             executed: read.executed("", Vec::new()).await?,
@@ -111,21 +121,98 @@ impl Read<'_> {
         Ok(listed(balances))
     }
 
+    /// What batches say, less what reversals took, with what the platform got of what nobody claimed.
     async fn batches(&self) -> Result<Vec<(Currency, BatchSums)>, StoreError> {
-        let sums = ["amount_minor", "deductions_minor", "fee_minor", "tax_minor"].map(sum).join(", ");
+        let mut batches: BTreeMap<Currency, BatchSums> = BTreeMap::new();
+        let sums = ["amount_minor", "deductions_minor", "fee_minor", "fee_tax_minor", "tax_minor"].map(sum).join(", ");
         let sql = format!("SELECT currency, {sums} FROM batches GROUP BY currency");
-        let mut batches = Vec::new();
         for row in self.rows(&sql, Vec::new()).await? {
-            let sums = BatchSums {
-                amount_minor: sum_at(&row, 1)?,
-                deductions_minor: sum_at(&row, 3)?,
-                fee_minor: sum_at(&row, 5)?,
-                tax_minor: sum_at(&row, 7)?,
-            };
-            batches.push((currency_at(&row, 0)?, sums));
+            let sums = batches.entry(currency_at(&row, 0)?).or_default();
+            sums.amount_minor += sum_at(&row, 1)?;
+            sums.deductions_minor += sum_at(&row, 3)?;
+            sums.fee_minor += sum_at(&row, 5)? - sum_at(&row, 7)?;
+            sums.fee_tax_minor += sum_at(&row, 7)?;
+            sums.tax_minor += sum_at(&row, 9)?;
         }
-        batches.sort_by_key(|(currency, _)| *currency);
-        Ok(batches)
+        let sums = ["line.fee_minor", "line.fee_tax_minor", "line.tax_minor"].map(sum).join(", ");
+        let sql = format!("SELECT reversals.currency, {sums} {BOOKED} GROUP BY reversals.currency");
+        for row in self.rows(&sql, Vec::new()).await? {
+            let sums = batches.entry(currency_at(&row, 0)?).or_default();
+            sums.fee_minor -= sum_at(&row, 1)?;
+            sums.fee_tax_minor -= sum_at(&row, 3)?;
+            sums.tax_minor -= sum_at(&row, 5)?;
+        }
+        let sql = format!("SELECT currency, {} FROM reversals GROUP BY currency", sum("platform_minor"));
+        for row in self.rows(&sql, Vec::new()).await? {
+            batches.entry(currency_at(&row, 0)?).or_default().fee_minor -= sum_at(&row, 1)?;
+        }
+        let sql = format!(
+            "SELECT batches.currency, {} FROM escheats JOIN batches ON batches.id = escheats.batch_id
+             GROUP BY batches.currency",
+            sum("escheats.platform_minor")
+        );
+        for row in self.rows(&sql, Vec::new()).await? {
+            batches.entry(currency_at(&row, 0)?).or_default().fee_minor += sum_at(&row, 1)?;
+        }
+        Ok(batches.into_iter().collect())
+    }
+
+    /// What reversals brought back, by escrow.
+    async fn given_back(&self) -> Result<Vec<(EscrowId, Currency, SumMinor)>, StoreError> {
+        let by_line = format!(
+            "SELECT batches.escrow_id, batches.currency, {} {BOOKED} GROUP BY batches.escrow_id, batches.currency",
+            sum("line.gross_minor")
+        );
+        let by_platform = format!(
+            "SELECT batches.escrow_id, batches.currency, {}
+             FROM reversals JOIN batches ON batches.id = reversals.batch_id
+             GROUP BY batches.escrow_id, batches.currency",
+            sum("reversals.platform_minor")
+        );
+        let mut sums: BTreeMap<(EscrowId, Currency), SumMinor> = BTreeMap::new();
+        for sql in [by_line, by_platform] {
+            let place = Place { table: "reversals", id: &"by escrow" };
+            for (escrow, currency, sum) in self.by_subject(&sql, place, "escrow_id").await? {
+                *sums.entry((escrow, currency)).or_default() += sum;
+            }
+        }
+        Ok(listed(sums.into_iter().map(|((escrow, currency), sum)| (escrow, currency, sum)).collect()))
+    }
+
+    /// What counters of a kind of recipients come to, by their moves.
+    async fn counted(&self, kind: &str) -> Result<Vec<(RecipientId, Currency, SumMinor)>, StoreError> {
+        // `;` is the character after `:`.
+        let sql = format!(
+            "SELECT counter_id, {} FROM counter_moves WHERE counter_id >= $1 AND counter_id < $2 GROUP BY counter_id",
+            sum("add_minor")
+        );
+        let mut sums = Vec::new();
+        for row in self.rows(&sql, vec![format!("{kind}:").into(), format!("{kind};").into()]).await? {
+            let id: String = at(&row, 0)?;
+            let place = Place { table: "counter_moves", id: &id };
+            let mut words = id.split(':').skip(1);
+            let recipient = place.needed("counter_id", words.next())?;
+            let currency = place.needed("counter_id", words.next())?;
+            sums.push((
+                place.column("counter_id", recipient.parse())?,
+                place.column("counter_id", currency.parse())?,
+                sum_at(&row, 1)?,
+            ));
+        }
+        Ok(listed(sums))
+    }
+
+    /// How many counters are not the sum of their moves, or have moves and do not exist.
+    async fn drifted_counters(&self) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT count(*) FROM (
+               SELECT counters.id FROM counters FULL JOIN counter_moves step ON step.counter_id = counters.id
+               GROUP BY counters.id, step.counter_id, counters.value, counters.revision
+               HAVING counters.id IS NULL OR counters.revision <> count(step.revision)
+                 OR counters.value <> coalesce(sum(step.add_minor), 0)
+             ) drifted",
+        )
+        .await
     }
 
     async fn owed(&self) -> Result<Vec<(RecipientId, Currency, SumMinor)>, StoreError> {
@@ -133,7 +220,7 @@ impl Read<'_> {
             "SELECT items.recipient_id, batches.currency, {}
              FROM items JOIN batches ON batches.id = items.batch_id
              WHERE items.status IN ({}) GROUP BY items.recipient_id, batches.currency",
-            sum("items.payable_minor"),
+            sum("(items.payable_minor - items.taken_minor)"),
             statuses(ItemStatus::is_owed)
         );
         self.by_subject(&sql, Place { table: "items", id: &"by recipient" }, "recipient_id").await

@@ -1,23 +1,26 @@
 //! A change is one transaction: the lease first, then what must still be as it was read, then what must not exist
 //! yet. The first that does not hold decides the answer, and leaves nothing behind.
 //!
-//! Rows of jobs are written before all others, so that two writers never wait for each other crosswise.
+//! Rows of jobs are written before all others, and counters before new rows, so that two writers never wait for each
+//! other crosswise.
 
 use super::{
     Sql, bulk,
     claim::{is_held, is_leased},
+    counters,
     dialect::Dialect,
     error::{self, store, taken_key},
+    idempotency,
     rows::{
-        batch, event, instruction, instruction_item, item, job, ledger_entry, ledger_transaction, recipient,
-        revenue_model,
+        batch, batch_input, batch_line, escheat, event, instruction, instruction_item, item, job, ledger_entry,
+        ledger_transaction, recipient, revenue_model, reversal, reversal_line, reversal_source,
     },
     taken::ESCROW,
 };
 use app::{
     change::{Change, New, Update},
     job::{LeaseStep, Wake},
-    ports::{CommitError, StoreError},
+    ports::{CommitError, DuplicateKey, StoreError},
 };
 use domain::instruction::Instruction;
 use sea_orm::{
@@ -26,10 +29,11 @@ use sea_orm::{
 };
 
 /// Why a change cannot be applied.
-enum Refused {
+pub(super) enum Refused {
     LeaseLost,
     Stale,
     EscrowTaken,
+    KeyTaken,
     Store(StoreError),
     Database(DbErr),
 }
@@ -65,6 +69,7 @@ impl Sql {
             Refused::LeaseLost => CommitError::LeaseLost,
             Refused::Stale => CommitError::Stale,
             Refused::EscrowTaken => self.taken(ESCROW, change).await,
+            Refused::KeyTaken => CommitError::Duplicate(DuplicateKey::IdempotencyKey),
             Refused::Store(error) => error.into(),
             Refused::Database(error) => match taken_key(&error) {
                 Some(constraint) => self.taken(&constraint, change).await,
@@ -76,20 +81,28 @@ impl Sql {
 
 /// Writes everything. Answers whether there is something to claim afterwards.
 async fn apply(write: &DatabaseTransaction, dialect: Dialect, change: &Change) -> Result<bool, Refused> {
-    let Change { insert, update, post, enqueue, wake, publish, lease } = change;
+    let Change { insert, update, count, post, enqueue, wake, publish, remember, lease } = change;
     let all_woken = wake_jobs(write, dialect, wake).await?;
     let is_ready = match lease {
         Some(step) => step_lease(write, dialect, step).await?,
         None => false,
     };
+    if !idempotency::answer_claim(write, dialect, remember.as_ref()).await? {
+        return Err(Refused::LeaseLost);
+    }
     if !all_woken || !update_rows(write, dialect, update).await? {
         return Err(Refused::Stale);
     }
+    let moved = counters::move_counters(write, dialect, count).await?;
     insert_rows(write, insert).await?;
+    counters::write_moves(write, dialect, moved).await?;
     bulk::insert(write, post.iter().flat_map(ledger_entry::Model::write).collect()).await?;
     bulk::insert(write, post.iter().map(ledger_transaction::Model::write).collect()).await?;
     bulk::insert(write, enqueue.iter().map(job::Model::write).collect()).await?;
     bulk::insert(write, publish.iter().map(event::Model::write).collect()).await?;
+    if !idempotency::take_key(write, dialect, remember.as_ref()).await? {
+        return Err(Refused::KeyTaken);
+    }
     Ok(is_ready || !enqueue.is_empty() || !wake.is_empty())
 }
 
@@ -181,6 +194,8 @@ async fn occupy_items(write: &DatabaseTransaction, instructions: &[&Instruction]
 async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Refused> {
     let (mut batches, mut items, mut instructions, mut parts) = (vec![], vec![], vec![], vec![]);
     let (mut versions, mut recipients) = (vec![], vec![]);
+    let (mut lines, mut inputs, mut escheats) = (vec![], vec![], vec![]);
+    let (mut reversals, mut reversal_lines, mut sources) = (vec![], vec![], vec![]);
     for new in news {
         match new {
             New::Batch(batch) => batches.push(batch::Model::write(batch)),
@@ -193,6 +208,12 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
                 versions.push(revenue_model::Model::write(version).map_err(Refused::Store)?);
             }
             New::Recipient(recipient) => recipients.push(recipient::Model::write(recipient)),
+            New::Line(line) => lines.push(batch_line::Model::write(line)),
+            New::Inputs(of_batch) => inputs.push(batch_input::Model::write(of_batch)),
+            New::Reversal(reversal) => reversals.push(reversal::Model::write(reversal)),
+            New::ReversalLine(line) => reversal_lines.push(reversal_line::Model::write(line)),
+            New::Source(source) => sources.push(reversal_source::Model::write(source)),
+            New::Escheat(escheat) => escheats.push(escheat::Model::write(escheat)),
         }
     }
     insert_batches(write, batches).await?;
@@ -201,6 +222,12 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
     bulk::insert(write, parts).await?;
     bulk::insert(write, versions).await?;
     bulk::insert(write, recipients).await?;
+    bulk::insert(write, lines).await?;
+    bulk::insert(write, inputs).await?;
+    bulk::insert(write, reversals).await?;
+    bulk::insert(write, reversal_lines).await?;
+    bulk::insert(write, sources).await?;
+    bulk::insert(write, escheats).await?;
     Ok(())
 }
 

@@ -15,6 +15,12 @@ pub enum SqlError {
     /// The folder of the SQLite file cannot be created.
     #[error("the folder of the database cannot be created: {0}")]
     Folder(#[source] std::io::Error),
+    /// The database has steps of a schema that this version does not know: their names.
+    #[error(
+        "the database was made by another version of the service, with {0}, which this version does not know: \
+         use the version that made it, or an empty database"
+    )]
+    OtherVersion(String),
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Database(#[from] DbErr),

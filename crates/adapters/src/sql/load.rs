@@ -2,29 +2,35 @@
 
 use super::{
     Sql, bulk,
+    counters::movements_of,
     error::store,
-    rows::{batch, instruction, instruction_item, item, recipient, revenue_model},
+    rows::{
+        batch, batch_input, batch_line, instruction, instruction_item, item, recipient, revenue_model, reversal,
+        reversal_line, reversal_source,
+    },
 };
 use app::{
-    change::{Change, Stored},
+    change::{BatchInputs, Change, Stored},
     ports::{
         CommitError, PayoutRepository, StoreError,
-        repository::{BatchForExecution, InForce},
+        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
     },
 };
 use async_trait::async_trait;
 use domain::{
-    batch::Batch,
-    ids::{BatchId, EscrowId, ProjectId, RecipientId},
+    batch::{Batch, BatchLine},
+    counter::CounterKey,
+    ids::{BatchId, EscrowId, ProjectId, RecipientId, ReversalId},
     instruction::Instruction,
     item::Item,
     recipient::Recipient,
     revenue_model::ModelVersion,
+    reversal::{Reversal, ReversalLine, Source},
     timestamp::Timestamp,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select, Value, prelude::Uuid,
+    QueryTrait, Select, Value, prelude::Uuid, sea_query::SimpleExpr,
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -83,6 +89,68 @@ impl PayoutRepository for Sql {
         Ok(Some(BatchForExecution { batch: row.read()?, items, unresolved }))
     }
 
+    async fn counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError> {
+        self.read_counters(keys).await
+    }
+
+    async fn counters_of(&self, kind: &str, recipient: &RecipientId) -> Result<Vec<StoredCounter>, StoreError> {
+        self.read_counters_of(kind, recipient).await
+    }
+
+    async fn raised_by(&self, key: &CounterKey, limit: u32) -> Result<Vec<Raise>, StoreError> {
+        self.read_raises(key, limit).await
+    }
+
+    async fn batch_for_reversal(&self, batch: BatchId) -> Result<Option<BatchForReversal>, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        let Some(row) = batch::Entity::find_by_id(batch.uuid()).one(&read).await.map_err(store)? else {
+            return Ok(None);
+        };
+        let found = row.read()?;
+        let model = match found.value.release() {
+            Some(release) => {
+                let id = (release.project.to_string(), i64::from(release.model_version));
+                revenue_model::Entity::find_by_id(id).one(&read).await.map_err(store)?
+            }
+            None => None,
+        };
+        let reversals = reversal::Entity::find().filter(reversal::Column::BatchId.eq(batch.uuid()));
+        let reversals = reversals.order_by_asc(reversal::Column::CreatedAt).order_by_asc(reversal::Column::Id);
+        let reversals = reversals.all(&read).await.map_err(store)?;
+        let theirs = reversal_line::Column::BatchId.eq(batch.uuid());
+        let found = BatchForReversal {
+            batch: found,
+            items: items_of(&read, batch).await?,
+            lines: lines_of(&read, batch).await?,
+            reversals: reversals.into_iter().map(reversal::Model::read).collect::<Result<_, _>>()?,
+            reversal_lines: reversal_lines(&read, theirs).await?,
+            movements: movements_of(&read, self.dialect(), batch).await?,
+            model: model.map(revenue_model::Model::read).transpose()?,
+        };
+        read.commit().await.map_err(store)?;
+        Ok(Some(found))
+    }
+
+    async fn reversal(&self, reversal: &ReversalId) -> Result<Option<(Reversal, Vec<ReversalLine>)>, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        let Some(row) = reversal::Entity::find_by_id(reversal.to_string()).one(&read).await.map_err(store)? else {
+            return Ok(None);
+        };
+        let lines = reversal_lines(&read, reversal_line::Column::ReversalId.eq(reversal.as_str())).await?;
+        read.commit().await.map_err(store)?;
+        Ok(Some((row.read()?, lines)))
+    }
+
+    async fn batch_inputs(&self, batch: BatchId) -> Result<Option<(BatchInputs, Vec<BatchLine>)>, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        let Some(row) = batch_input::Entity::find_by_id(batch.uuid()).one(&read).await.map_err(store)? else {
+            return Ok(None);
+        };
+        let lines = lines_of(&read, batch).await?;
+        read.commit().await.map_err(store)?;
+        Ok(Some((row.read()?, lines)))
+    }
+
     async fn batches_held_for(
         &self,
         recipient: &RecipientId,
@@ -111,6 +179,30 @@ impl PayoutRepository for Sql {
 pub(super) async fn items_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<Stored<Item>>, StoreError> {
     let items = item::Entity::find().filter(item::Column::BatchId.eq(batch.uuid())).order_by_asc(item::Column::Seq);
     items.all(read).await.map_err(store)?.into_iter().map(item::Model::read).collect()
+}
+
+/// All lines of a batch, in order.
+async fn lines_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<BatchLine>, StoreError> {
+    let lines = batch_line::Entity::find().filter(batch_line::Column::BatchId.eq(batch.uuid()));
+    let lines = lines.order_by_asc(batch_line::Column::Seq).all(read).await.map_err(store)?;
+    lines.into_iter().map(batch_line::Model::read).collect()
+}
+
+/// The selected lines of reversals, each with its source if that is known.
+async fn reversal_lines(read: &impl ConnectionTrait, wanted: SimpleExpr) -> Result<Vec<ReversalLine>, StoreError> {
+    use reversal_line::{Column, Entity};
+    let lines = Entity::find().filter(wanted);
+    let ids = lines.clone().select_only().column(Column::ReversalId).into_query();
+    let sources = reversal_source::Entity::find().filter(reversal_source::Column::ReversalId.in_subquery(ids));
+    let sources = sources.all(read).await.map_err(store)?;
+    let sources: HashMap<(String, i64), Source> =
+        sources.into_iter().map(|row| ((row.reversal_id.clone(), row.seq), row.read())).collect();
+    let lines = lines.order_by_asc(Column::ReversalId).order_by_asc(Column::Seq).all(read).await.map_err(store)?;
+    let line = |row: reversal_line::Model| {
+        let source = sources.get(&(row.reversal_id.clone(), row.seq)).copied();
+        row.read(source)
+    };
+    lines.into_iter().map(line).collect()
 }
 
 /// The selected instructions with what they pay, oldest first.

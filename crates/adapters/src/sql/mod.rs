@@ -5,7 +5,9 @@
 //! needs it, so that leases mean the same on every machine.
 //!
 //! * `commit`, `taken`, `load`: the repository
+//! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
+//! * `idempotency`: keys of requests that may be sent again
 //! * `queries`, `books`: pages, and what the books are compared with
 //! * `clock`: the time that everybody agrees on
 //! * `rows`: one entity a table
@@ -17,8 +19,10 @@ mod bulk;
 mod claim;
 mod clock;
 mod commit;
+mod counters;
 mod dialect;
 mod error;
+mod idempotency;
 mod load;
 mod migration;
 mod queries;

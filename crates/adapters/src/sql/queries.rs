@@ -5,7 +5,8 @@ use super::{
     error::store,
     load::{instructions, items_of},
     rows::{
-        batch, event, instruction, instruction_item, item, ledger_entry, ledger_transaction, recipient, revenue_model,
+        Place, batch, batch_line, event, instruction, instruction_item, item, ledger_entry, ledger_transaction,
+        recipient, revenue_model,
     },
 };
 use app::{
@@ -13,8 +14,8 @@ use app::{
     ports::{
         PayoutQueries, StoreError,
         queries::{
-            BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, Page, Paged, PublishedEvent,
-            TransactionFilter,
+            BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page, Paged,
+            PublishedEvent, TransactionFilter,
         },
     },
 };
@@ -22,12 +23,13 @@ use async_trait::async_trait;
 use domain::{
     batch::{Batch, BatchStatus},
     ids::{BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    item::ItemStatus,
     ledger::{Account, Transaction},
     recipient::Recipient,
     revenue_model::ModelVersion,
 };
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait, Order, Query, SelectStatement, UnionType},
 };
@@ -106,6 +108,47 @@ impl PayoutQueries for Sql {
     async fn recipient(&self, recipient: &RecipientId) -> Result<Option<Recipient>, StoreError> {
         let row = recipient::Entity::find_by_id(recipient.to_string()).one(self.database()).await.map_err(store)?;
         Ok(row.map(recipient::Model::read).transpose()?.map(|found| found.value))
+    }
+
+    async fn owed_to(&self, recipient: &RecipientId, limit: u32) -> Result<OwedTo, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        // The statuses are spelled out, as in the index that holds nothing else.
+        let owed = "FROM items JOIN batches ON batches.id = items.batch_id
+                    WHERE items.recipient_id = $1 AND items.status IN ('scheduled', 'pending_kyc', 'failed', 'returned')";
+        let sql = format!(
+            "SELECT batches.currency, items.status, CAST(sum(items.payable_minor - items.taken_minor) AS bigint)
+             {owed} GROUP BY batches.currency, items.status ORDER BY batches.currency, items.status"
+        );
+        let mut found = OwedTo::default();
+        for row in
+            read.query_all_raw(self.dialect().statement(sql, [recipient.as_str().into()])).await.map_err(store)?
+        {
+            let (code, status): (String, String) =
+                (row.try_get_by_index(0).map_err(store)?, row.try_get_by_index(1).map_err(store)?);
+            let place = Place { table: "items", id: recipient };
+            found.sums.push((
+                place.column("currency", code.parse())?,
+                place.word("status", &status, ItemStatus::ALL, ItemStatus::as_str)?,
+                row.try_get_by_index(2).map_err(store)?,
+            ));
+        }
+        let owed = item::Entity::find()
+            .filter(item::Column::RecipientId.eq(recipient.as_str()))
+            .filter(Expr::cust("status IN ('scheduled', 'pending_kyc', 'failed', 'returned')"));
+        let items = owed.order_by_desc(item::Column::Id).limit(u64::from(limit)).all(&read).await.map_err(store)?;
+        for row in items {
+            let batch = batch::Entity::find_by_id(row.batch_id).one(&read).await.map_err(store)?;
+            if let Some(batch) = batch.map(batch::Model::read).transpose()? {
+                found.items.push(OwedItem { item: row.read()?.value, currency: batch.value.currency });
+            }
+        }
+        read.commit().await.map_err(store)?;
+        Ok(found)
+    }
+
+    async fn has_lines(&self, recipient: &RecipientId) -> Result<bool, StoreError> {
+        let theirs = batch_line::Entity::find().filter(batch_line::Column::RecipientId.eq(recipient.as_str()));
+        Ok(theirs.one(self.database()).await.map_err(store)?.is_some())
     }
 
     async fn transactions(

@@ -3,7 +3,7 @@
 use super::{
     Sql,
     error::store,
-    rows::{batch, instruction_item, job, recipient, revenue_model},
+    rows::{batch, instruction_item, job, recipient, revenue_model, reversal},
 };
 use app::{
     change::{Change, New},
@@ -46,8 +46,10 @@ impl Sql {
                 // Spelled out, as in the index.
                 of_item.filter(Expr::cust("live")).one(database).await?.is_some()
             }
+            DuplicateKey::Reversal(id) => reversal::Entity::find_by_id(id.to_string()).one(database).await?.is_some(),
             DuplicateKey::Job(id) => job::Entity::find_by_id(id.uuid()).one(database).await?.is_some(),
-            DuplicateKey::Other(_) => false,
+            // It is looked for by the commit itself.
+            DuplicateKey::IdempotencyKey | DuplicateKey::Other(_) => false,
         })
     }
 }
@@ -59,7 +61,7 @@ fn keys_under(constraint: &str, change: &Change) -> Vec<DuplicateKey> {
         ESCROW | "batches.escrow_id" => {
             let key = |new: &New| {
                 let New::Batch(batch) = new else { return None };
-                Some(DuplicateKey::Escrow(batch.escrow.clone()))
+                Some(DuplicateKey::Escrow(batch.escrow()?.clone()))
             };
             news.filter_map(key).collect()
         }
@@ -74,6 +76,13 @@ fn keys_under(constraint: &str, change: &Change) -> Vec<DuplicateKey> {
             let key = |new: &New| {
                 let New::Recipient(recipient) = new else { return None };
                 Some(DuplicateKey::Recipient(recipient.id.clone()))
+            };
+            news.filter_map(key).collect()
+        }
+        "reversals_pkey" | "reversals.id" => {
+            let key = |new: &New| {
+                let New::Reversal(reversal) = new else { return None };
+                Some(DuplicateKey::Reversal(reversal.id.clone()))
             };
             news.filter_map(key).collect()
         }

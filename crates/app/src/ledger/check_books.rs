@@ -9,7 +9,12 @@ use crate::{
         rail::{BookEntry, PayoutRail, RailDown},
     },
 };
-use domain::{currency::Currency, ids::InstructionId, ledger::Account, recipient::RailId};
+use domain::{
+    currency::Currency,
+    ids::{InstructionId, RecipientId},
+    ledger::Account,
+    recipient::RailId,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Entries of a rail's book read at a time.
@@ -112,14 +117,16 @@ type Figures = BTreeMap<(String, Currency), SumMinor>;
 
 /// Pure: the ledger against items and batches.
 fn ledger_checks(books: &Books) -> Vec<Check> {
-    let mut checks = vec![Check {
-        name: "transactions_balance".to_owned(),
+    let count = |name: &str, actual: u64| Check {
+        name: name.to_owned(),
         currency: None,
         expected: 0,
-        actual: SumMinor::from(books.unbalanced_transactions),
+        actual: SumMinor::from(actual),
         open: 0,
         differences: Vec::new(),
-    }];
+    };
+    let mut checks =
+        vec![count("transactions_balance", books.unbalanced_transactions), count("counters", books.drifted_counters)];
     let of_batches = |pick: fn(&crate::ports::queries::BatchSums) -> SumMinor| -> Figures {
         books.batches.iter().map(|(currency, sums)| ((String::new(), *currency), pick(sums))).collect()
     };
@@ -129,23 +136,27 @@ fn ledger_checks(books: &Books) -> Vec<Check> {
         *sums.entry((executed.rail.to_string(), executed.currency)).or_default() += executed.executed_minor;
         sums
     });
-    let nothing = Figures::new;
+    let by = |sums: &[(RecipientId, Currency, SumMinor)]| -> Figures {
+        sums.iter().map(|(who, currency, sum)| ((who.to_string(), *currency), *sum)).collect()
+    };
+    let given_back =
+        books.given_back.iter().map(|(escrow, currency, sum)| ((escrow.to_string(), *currency), *sum)).collect();
 
     let mut compare = |name: &str, expected: Figures, sign: SumMinor, by_subject: bool, open: u64| {
         checks.extend(compare(name, &expected, &actual(books, name, sign, by_subject), open));
     };
     compare("escrow_receivable", of_batches(|sums| sums.amount_minor), 1, false, 0);
-    compare("escrow", nothing(), -1, true, 0);
+    compare("escrow", given_back, -1, true, 0);
     compare("deductions", of_batches(|sums| sums.deductions_minor), -1, false, 0);
     compare("platform_fees", of_batches(|sums| sums.fee_minor), -1, false, 0);
-    compare("fee_tax", nothing(), -1, false, 0);
+    compare("fee_tax", of_batches(|sums| sums.fee_tax_minor), -1, false, 0);
     compare("tax_withheld", of_batches(|sums| sums.tax_minor), -1, false, 0);
     compare("payable", owed, -1, true, 0);
     compare("in_transit", sent, -1, true, books.unresolved_instructions);
     compare("cash", executed, -1, true, 0);
-    compare("carried", nothing(), -1, true, 0);
-    compare("debt", nothing(), 1, true, 0);
-    compare("rail_charges", nothing(), 1, false, 0);
+    compare("carried", by(&books.carried), -1, true, 0);
+    compare("debt", by(&books.debts), 1, true, 0);
+    compare("rail_charges", Figures::new(), 1, false, 0);
     checks
 }
 

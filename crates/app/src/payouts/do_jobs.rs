@@ -1,13 +1,16 @@
 //! The worker's turn: claim jobs, do each, give back what could not be done.
 
 use super::{
+    escheat_items::escheat_items,
     execute_batch::{ExecuteBatchError, Ports, execute_batch},
+    pay_carried::pay_carried_if_enough,
     release_held_items::release_held_items,
 };
 use crate::{
     failure::Failure,
     job::{Claimed, JobKind, Lease},
     ports::{CommitError, JobQueue, StoreError},
+    revenue::finish_reversal::finish_reversal,
 };
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -31,6 +34,9 @@ async fn do_one(ports: Ports<'_>, queue: &dyn JobQueue, claimed: Claimed) {
     let done = match kind.clone() {
         JobKind::ExecuteBatch(batch) => execute_batch(ports, lease.clone(), batch).await,
         JobKind::ReleaseHeldItems(recipient) => release_held_items(ports, lease.clone(), recipient).await,
+        JobKind::PayCarried(recipient) => pay_carried_if_enough(ports, lease.clone(), recipient).await,
+        JobKind::FinishReversal(reversal) => finish_reversal(ports, lease.clone(), reversal).await,
+        JobKind::EscheatItems(batch) => escheat_items(ports, lease.clone(), batch).await,
     };
     if let Err(error) = done {
         give_back(queue, &lease, &kind, &error).await;

@@ -295,7 +295,9 @@ async fn known_recipients(
 
 /// What a rail is told about an item, or why it must wait.
 fn order(rails: &Rails, item: &Item, recipient: Option<&Recipient>, currency: Currency) -> Result<Order, HoldReason> {
-    if let Some(reason) = hold(recipient, rails) {
+    // Nobody but the model says that somebody is not known yet: as long as nobody registers them, they are not.
+    let is_placeholder = item.state().hold_reason() == Some(HoldReason::RecipientPlaceholder);
+    if let Some(reason) = hold(recipient, is_placeholder, rails) {
         return Err(reason);
     }
     let destination =
@@ -306,7 +308,7 @@ fn order(rails: &Rails, item: &Item, recipient: Option<&Recipient>, currency: Cu
         item: item.id,
         wire_ref: item.id.digits(),
         recipient: item.recipient.clone(),
-        amount: Money::new(item.payable_minor, currency),
+        amount: Money::new(item.due_minor(), currency),
         destination,
     })
 }

@@ -28,7 +28,8 @@ pub async fn release_held_items(
     recipient: RecipientId,
 ) -> Result<(), ExecuteBatchError> {
     let known = ports.repository.recipients(std::slice::from_ref(&recipient)).await?;
-    if hold(known.first().map(|stored| &stored.value), ports.rails).is_none() {
+    // Somebody who is registered is no placeholder; of whoever is not, nothing is released here.
+    if hold(known.first().map(|stored| &stored.value), true, ports.rails).is_none() {
         let mut after = None;
         loop {
             let batches = ports.repository.batches_held_for(&recipient, after, PAGE).await?;

@@ -2,25 +2,33 @@
 
 use crate::{
     RACES_MAX,
-    change::{Change, New},
+    change::{BatchInputs, Change, New},
     failure::{Class, Detail, Failure},
+    idempotency::{Remembering, claim_key::ClaimKeyError},
     job::{Job, JobKind},
-    ports::{CommitError, Ids, PayoutRepository, Rails, StoreError, repository::InForce},
-    revenue::{SplitInvalid, check, parties, split_error},
+    ports::{CommitError, DuplicateKey, Ids, PayoutRepository, Rails, StoreError, repository::InForce},
+    revenue::{
+        SplitInvalid, check,
+        facts::{Facts, Occasion},
+        split_error,
+        turns::Turns,
+    },
 };
 use domain::{
-    batch::{Approval, Attempted, Batch, BatchStatus, Fingerprint},
+    batch::{Approval, Attempted, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release},
     calculation::{self, Calculation, CalculationError, Deduction, LawBroken, Line, Request},
+    day::Day,
     event::Event,
     ids::{BatchId, EscrowId, EventId, ItemId, JobId, MilestoneId, ProjectId, Requester, TransactionId},
     item::Item,
     ledger::{Unbalanced, postings},
     money::Money,
-    revenue_model::ModelVersion,
+    revenue_model::{ModelVersion, RevenueModel, Settlement, spec::Fallback},
     timestamp::Timestamp,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -65,8 +73,10 @@ impl SchedulePayouts {
 #[derive(Debug, thiserror::Error)]
 pub enum SchedulePayoutsError {
     /// The escrow became a batch before.
-    #[error("escrow `{}` was scheduled already, as `{}`", .existing.escrow, .existing.id)]
+    #[error("escrow `{escrow}` was scheduled already, as `{}`", .existing.id)]
     AlreadyScheduled {
+        /// Which escrow.
+        escrow: EscrowId,
         /// The batch it became.
         existing: Box<Batch>,
         /// Whether that request said the same as this one.
@@ -84,6 +94,9 @@ pub enum SchedulePayoutsError {
     /// Our own fault: the postings would not have balanced.
     #[error(transparent)]
     Unbalanced(#[from] Unbalanced),
+    /// The key of the request is another request's; nothing was booked.
+    #[error(transparent)]
+    Key(#[from] ClaimKeyError),
     /// The store cannot be used; nothing was booked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -104,6 +117,7 @@ impl Failure for SchedulePayoutsError {
             Self::ProjectNotFound(_) => "project_not_found",
             Self::Split(error) => error.code(),
             Self::Law(_) | Self::Unbalanced(_) => "server_error",
+            Self::Key(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::OutcomeUnknown(_) | Self::Busy => "unavailable",
         }
@@ -114,6 +128,7 @@ impl Failure for SchedulePayoutsError {
             Self::ProjectNotFound(_) => Class::NotFound,
             Self::Split(error) => error.class(),
             Self::Law(_) | Self::Unbalanced(_) => Class::Internal,
+            Self::Key(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::OutcomeUnknown(_) | Self::Busy => Class::Unavailable,
         }
@@ -122,7 +137,7 @@ impl Failure for SchedulePayoutsError {
         if let Self::Split(error) = self { error.details() } else { Vec::new() }
     }
     fn existing(&self) -> Option<Value> {
-        let Self::AlreadyScheduled { existing, request_matches } = self else { return None };
+        let Self::AlreadyScheduled { existing, request_matches, .. } = self else { return None };
         Some(json!({ "batchId": existing.id, "status": existing.status.as_str(), "requestMatches": request_matches }))
     }
 }
@@ -133,7 +148,7 @@ impl From<CalculationError> for SchedulePayoutsError {
     }
 }
 
-/// Books a release. Answers the batch as it was committed.
+/// Books a release. Answers the batch as it was committed. What `remember` makes of the batch is committed with it.
 ///
 /// # Errors
 /// See [`SchedulePayoutsError`]; a conflict is always [`SchedulePayoutsError::AlreadyScheduled`].
@@ -141,27 +156,40 @@ pub async fn schedule_payouts(
     repository: &dyn PayoutRepository,
     rails: &Rails,
     ids: &dyn Ids,
+    turns: &Turns,
     now: Timestamp,
     ask: SchedulePayouts,
+    remember: &Remembering<Batch>,
 ) -> Result<Batch, SchedulePayoutsError> {
+    let mut turn = None;
     for _ in 0..RACES_MAX {
         refuse_a_second_time(repository, &ask).await?;
         let version = model_in_force(repository, &ask, now).await?;
         let model = check(&version.spec, "")?;
-        let parties = parties(repository, rails, &model).await?;
+        if turn.is_none() && !model.counted().is_empty() {
+            turn = Some(turns.wait(&ask.project).await);
+        }
+        let day = Day::of(ask.as_of.unwrap_or(now));
+        let project = Some((&ask.project, version.version));
+        let occasion = Occasion { project, currency: ask.amount.currency, day };
+        let facts = Facts::read(repository, rails, &model, occasion).await?;
         let calculation = calculation::calculate(Request {
             amount: ask.amount,
             deductions: &ask.deductions,
+            day,
             model: &model,
-            parties: &parties,
+            parties: &facts.parties,
+            counts: &facts.counts,
             detail: calculation::Detail::None,
         })?;
-        let (batch, change) = book(&ask, &version, &calculation, ids, now)?;
+        let (batch, change) = book(&ask, &version, &model, &facts, &calculation, (ids, now))?;
+        let change = Change { remember: remember.of(&batch), ..change };
         match repository.commit(change).await {
             Ok(()) => return Ok(batch),
             Err(CommitError::Unclear(_)) => return find_after_unclear_commit(repository, &ask, batch).await,
             Err(CommitError::Store(error)) => return Err(error.into()),
-            // Somebody booked the same escrow, or drew the same name: the next turn finds out which.
+            Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => return Err(ClaimKeyError::Reused.into()),
+            // Somebody booked the same escrow, counted the same, or drew the same name: the next turn finds out which.
             Err(CommitError::Duplicate(_) | CommitError::Stale | CommitError::LeaseLost) => {}
         }
     }
@@ -179,8 +207,8 @@ async fn refuse_a_second_time(
 }
 
 fn already_scheduled(existing: Batch, ask: &SchedulePayouts) -> SchedulePayoutsError {
-    let request_matches = existing.fingerprint == ask.fingerprint();
-    SchedulePayoutsError::AlreadyScheduled { existing: Box::new(existing), request_matches }
+    let request_matches = existing.release().is_some_and(|release| release.fingerprint == ask.fingerprint());
+    SchedulePayoutsError::AlreadyScheduled { escrow: ask.escrow.clone(), existing: Box::new(existing), request_matches }
 }
 
 async fn model_in_force(
@@ -213,57 +241,93 @@ async fn find_after_unclear_commit(
 fn book(
     ask: &SchedulePayouts,
     version: &ModelVersion,
+    model: &RevenueModel,
+    facts: &Facts,
     calculation: &Calculation,
-    ids: &dyn Ids,
-    now: Timestamp,
+    (ids, now): (&dyn Ids, Timestamp),
 ) -> Result<(Batch, Change), Unbalanced> {
     let id = BatchId::new(ids.fresh());
-    let items = items(id, &calculation.lines, ids, now);
+    let (lines, items) = lines_and_items(id, &calculation.lines, ids, now);
     let statuses: Vec<_> = items.iter().map(|item| (item.status(), Attempted(false))).collect();
-    let batch = Batch {
-        id,
+    let release = Release {
         escrow: ask.escrow.clone(),
         project: ask.project.clone(),
         milestone: ask.milestone.clone(),
-        scheduled_by: ask.requester.clone(),
-        currency: ask.amount.currency,
-        amount_minor: ask.amount.amount_minor,
-        deductions_minor: calculation.totals.deductions_minor,
-        fee_minor: calculation.totals.fee_minor,
-        tax_minor: calculation.totals.tax_minor,
-        total_net_minor: calculation.totals.net_minor,
         model_version: version.version,
         model_hash: version.hash,
         as_of: ask.as_of.unwrap_or(now),
-        execute_at: ask.execute_at,
         fingerprint: ask.fingerprint(),
+    };
+    let totals = &calculation.totals;
+    let batch = Batch {
+        id,
+        origin: Origin::Release(Box::new(release.clone())),
+        scheduled_by: ask.requester.clone(),
+        currency: ask.amount.currency,
+        amount_minor: ask.amount.amount_minor,
+        deductions_minor: totals.deductions_minor,
+        fee_minor: totals.fee_minor,
+        fee_tax_minor: totals.fee_tax_minor,
+        tax_minor: totals.tax_minor,
+        total_net_minor: totals.net_minor,
+        execute_at: ask.execute_at,
         job: JobId::new(ids.fresh()),
         items_count: u32::try_from(items.len()).unwrap_or(u32::MAX),
         status: BatchStatus::of(&statuses, Approval::NotNeeded),
         created_at: now,
         updated_at: now,
     };
+    let tx = || TransactionId::new(ids.fresh());
+    let mut post = vec![
+        postings::released(tx(), &batch, &release)?,
+        postings::scheduled(tx(), &batch, &release, &lines, &ask.deductions)?,
+    ];
+    post.extend(postings::recovered(tx(), &batch, &lines)?);
+    post.extend(postings::carried(tx(), &batch, &lines)?);
+    post.extend(postings::carry_paid(tx(), &batch, &lines)?);
+    let mut enqueue = vec![Job {
+        id: batch.job,
+        kind: JobKind::ExecuteBatch(id),
+        run_at: ask.execute_at.map_or(now, |at| at.max(now)),
+    }];
+    let Settlement { escheat_after_days, fallback, .. } = model.settlement();
+    if fallback != Fallback::RemainHeld {
+        let run_at = now.after(days(escheat_after_days));
+        enqueue.push(Job { id: JobId::new(ids.fresh()), kind: JobKind::EscheatItems(id), run_at });
+    }
+    let inputs = BatchInputs { batch: id, inputs: facts.inputs(&ask.deductions).write() };
+    let rows = std::iter::once(New::Batch(batch.clone())).chain([New::Inputs(inputs)]);
     let change = Change {
-        post: vec![
-            postings::released(TransactionId::new(ids.fresh()), &batch)?,
-            postings::scheduled(TransactionId::new(ids.fresh()), &batch, &calculation.lines, &ask.deductions)?,
-        ],
-        enqueue: vec![Job {
-            id: batch.job,
-            kind: JobKind::ExecuteBatch(id),
-            run_at: ask.execute_at.map_or(now, |at| at.max(now)),
-        }],
+        count: facts.count(&calculation.moves, id),
+        post,
+        enqueue,
         publish: events(&batch, &items, ids, now),
-        insert: std::iter::once(New::Batch(batch.clone())).chain(items.into_iter().map(New::Item)).collect(),
+        insert: rows.chain(items.into_iter().map(New::Item)).chain(lines.into_iter().map(New::Line)).collect(),
         ..Change::default()
     };
     Ok((batch, change))
 }
 
-/// Only a line with nothing for its recipient is booked without an item.
-fn items(batch: BatchId, lines: &[Line], ids: &dyn Ids, now: Timestamp) -> Vec<Item> {
-    let owed = lines.iter().filter(|line| line.net_minor > 0);
-    owed.zip(0..).map(|(line, seq)| Item::book(ItemId::new(ids.fresh()), batch, seq, line, now)).collect()
+/// So many days, each of 24 hours.
+pub(super) fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
+}
+
+/// Every line is booked; only one with something to send, held or not, has an item.
+fn lines_and_items(batch: BatchId, lines: &[Line], ids: &dyn Ids, now: Timestamp) -> (Vec<BatchLine>, Vec<Item>) {
+    let mut items: Vec<Item> = Vec::new();
+    let lines = lines.iter().zip(0..).map(|(line, seq)| {
+        let has_item = line.payable_minor + line.held_minor > 0;
+        let item = has_item.then(|| {
+            let place = u32::try_from(items.len()).unwrap_or(u32::MAX);
+            let item = Item::book(ItemId::new(ids.fresh()), batch, place, line, now);
+            let id = item.id;
+            items.push(item);
+            id
+        });
+        BatchLine::of(batch, seq, line, item)
+    });
+    (lines.collect(), items)
 }
 
 /// The batch is scheduled; what is more than that is told beside it.

@@ -8,7 +8,7 @@ use domain::{
     event::Event,
     ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
     instruction::Instruction,
-    item::Item,
+    item::{Item, ItemStatus},
     ledger::{Account, Transaction},
     recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
@@ -107,6 +107,24 @@ pub struct ItemDetails {
     pub instructions: Vec<Instruction>,
 }
 
+/// What is owed to a recipient.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwedTo {
+    /// The sums of what is still due, by currency and status, of all items that are owed.
+    pub sums: Vec<(Currency, ItemStatus, i64)>,
+    /// The newest of these items.
+    pub items: Vec<OwedItem>,
+}
+
+/// An item that is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwedItem {
+    /// The item.
+    pub item: Item,
+    /// The currency of its batch.
+    pub currency: Currency,
+}
+
 /// An event that was published, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedEvent {
@@ -128,8 +146,17 @@ pub struct Books {
     pub balances: Vec<(Account, Currency, SumMinor)>,
     /// Sums over all batches, by currency.
     pub batches: Vec<(Currency, BatchSums)>,
-    /// `payable_minor` of items scheduled, pending_kyc, failed and returned, by recipient.
+    /// `payable_minor` less what reversals took of it, of items scheduled, pending_kyc, failed and returned, by
+    /// recipient.
     pub owed: Vec<(RecipientId, Currency, SumMinor)>,
+    /// What came back of releases and was not handed on, by escrow.
+    pub given_back: Vec<(EscrowId, Currency, SumMinor)>,
+    /// What is carried: the sums of the movements of those counters, by recipient.
+    pub carried: Vec<(RecipientId, Currency, SumMinor)>,
+    /// What is owed by recipients: the sums of the movements of those counters.
+    pub debts: Vec<(RecipientId, Currency, SumMinor)>,
+    /// How many counters are not the sum of their moves.
+    pub drifted_counters: u64,
     /// Instruction amounts of items processing and in doubt, by rail.
     pub in_transit: Vec<(RailId, Currency, SumMinor)>,
     /// How many instructions are unresolved.
@@ -145,9 +172,11 @@ pub struct BatchSums {
     pub amount_minor: SumMinor,
     /// Taken off before the split.
     pub deductions_minor: SumMinor,
-    /// The platform's part.
+    /// What the platform kept, without the tax on it: less what reversals took of it, with what nobody claimed.
     pub fee_minor: SumMinor,
-    /// Withheld.
+    /// Tax on what the platform kept, less what reversals took of it.
+    pub fee_tax_minor: SumMinor,
+    /// Withheld, less what reversals took of it.
     pub tax_minor: SumMinor,
 }
 
@@ -211,6 +240,18 @@ pub trait PayoutQueries: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn recipient(&self, recipient: &RecipientId) -> Result<Option<Recipient>, StoreError>;
+
+    /// What is owed to a recipient: sums of all of it, and the newest `limit` items.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn owed_to(&self, recipient: &RecipientId, limit: u32) -> Result<OwedTo, StoreError>;
+
+    /// Whether any batch ever had a line of that recipient.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn has_lines(&self, recipient: &RecipientId) -> Result<bool, StoreError>;
 
     /// A page of ledger transactions.
     ///

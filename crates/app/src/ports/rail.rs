@@ -10,6 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use domain::{
+    currency::Currency,
     ids::{InstructionId, ItemId, RecipientId},
     instruction::Instruction,
     money::Money,
@@ -31,6 +32,15 @@ pub struct RailProfile {
     pub settle_bound: Duration,
     /// Whether somebody that nobody registered can be paid.
     pub pays_strangers: bool,
+    /// Currencies of which only multiples of so many minor units can be sent; of all others, any amount can.
+    pub granularities: BTreeMap<Currency, i64>,
+}
+
+impl RailProfile {
+    /// What can be sent of a currency is a multiple of so many minor units.
+    pub fn granularity_minor(&self, currency: Currency) -> i64 {
+        self.granularities.get(&currency).copied().unwrap_or(1).max(1)
+    }
 }
 
 /// One item, as a rail needs to see it.

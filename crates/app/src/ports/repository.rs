@@ -1,19 +1,21 @@
 //! State, jobs and the outbox: they commit together.
 
 use crate::{
-    change::{Change, Stored},
+    change::{BatchInputs, Cause, Change, Reason, Stored},
     failure::{Class, Failure},
     job::{Claimed, Lease},
 };
 use async_trait::async_trait;
 use domain::{
-    batch::Batch,
+    batch::{Batch, BatchLine},
+    counter::CounterKey,
     event::Event,
-    ids::{BatchId, EscrowId, EventId, ItemId, JobId, ProjectId, RecipientId},
+    ids::{BatchId, EscrowId, EventId, ItemId, JobId, ProjectId, RecipientId, ReversalId},
     instruction::Instruction,
     item::Item,
     recipient::Recipient,
     revenue_model::ModelVersion,
+    reversal::{Reversal, ReversalLine},
     timestamp::Timestamp,
 };
 use std::time::Duration;
@@ -53,6 +55,43 @@ pub trait PayoutRepository: Send + Sync {
     /// [`StoreError`].
     async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError>;
 
+    /// Those of the named counters that exist, in any order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError>;
+
+    /// Every counter of that kind of what `recipient` has or owes (`carried`, `debt`), in any currency.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn counters_of(&self, kind: &str, recipient: &RecipientId) -> Result<Vec<StoredCounter>, StoreError>;
+
+    /// What raised a counter and was not moved back since, summed up by batch and reversal, newest first: at most
+    /// `limit` sums above zero.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn raised_by(&self, key: &CounterKey, limit: u32) -> Result<Vec<Raise>, StoreError>;
+
+    /// A batch with everything that reversing it needs, as of one moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batch_for_reversal(&self, batch: BatchId) -> Result<Option<BatchForReversal>, StoreError>;
+
+    /// A reversal, and its lines by place.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn reversal(&self, reversal: &ReversalId) -> Result<Option<(Reversal, Vec<ReversalLine>)>, StoreError>;
+
+    /// What a batch was calculated from, and its lines by place.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batch_inputs(&self, batch: BatchId) -> Result<Option<(BatchInputs, Vec<BatchLine>)>, StoreError>;
+
     /// Batches, at most `limit`, with an item in `pending_kyc` for `recipient`, in the order of their ids
     /// and after `after`.
     ///
@@ -67,8 +106,8 @@ pub trait PayoutRepository: Send + Sync {
 
     /// Applies all of `change`, or none of it.
     ///
-    /// The lease is looked at first, then revisions, then keys; the first that does not hold decides the
-    /// answer. Afterwards every reader sees all of it.
+    /// The lease and the claim on an idempotency key are looked at first, then revisions, then keys; the first that
+    /// does not hold decides the answer. Afterwards every reader sees all of it.
     ///
     /// # Errors
     /// [`CommitError`]. Unless it is [`CommitError::Unclear`], nothing was applied.
@@ -95,6 +134,62 @@ pub struct BatchForExecution {
     pub items: Vec<Stored<Item>>,
     /// Its instructions that may have been sent and whose outcome is not known, oldest first.
     pub unresolved: Vec<Stored<Instruction>>,
+}
+
+/// A counter as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCounter {
+    /// Which.
+    pub key: CounterKey,
+    /// The sum of its movements.
+    pub value: i64,
+    /// Counts its movements.
+    pub revision: u32,
+}
+
+/// What raised a counter: the sum of a batch's movements, or of a reversal's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// The batch.
+    pub batch: BatchId,
+    /// The reversal of that batch, if it was one.
+    pub reversal: Option<ReversalId>,
+    /// Why.
+    pub reason: Reason,
+    /// How much; above zero.
+    pub amount_minor: i64,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// One movement of a counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movement {
+    /// The counter.
+    pub key: CounterKey,
+    /// How far.
+    pub add: i64,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A batch, and what was ever taken back of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchForReversal {
+    /// The batch.
+    pub batch: Stored<Batch>,
+    /// All of its items, by `seq`.
+    pub items: Vec<Stored<Item>>,
+    /// All of its lines, by `seq`.
+    pub lines: Vec<BatchLine>,
+    /// Its reversals, oldest first.
+    pub reversals: Vec<Reversal>,
+    /// Their lines, each with its source if that is known.
+    pub reversal_lines: Vec<ReversalLine>,
+    /// How it and its reversals moved counters, oldest first.
+    pub movements: Vec<Movement>,
+    /// The model that split it.
+    pub model: Option<ModelVersion>,
 }
 
 /// The store could not be used. What the database said is for the log (`Debug`), not for callers.
@@ -126,8 +221,8 @@ impl Failure for StoreError {
 /// Why a change was not committed. What the database said is for the log (`Debug`), not for callers.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The job was handed to somebody else, or is done.
-    #[error("the lease was lost")]
+    /// The job was handed to somebody else, or is done; or the claim on the idempotency key is another's.
+    #[error("the lease was lost; send the same request again")]
     LeaseLost,
     /// Somebody else changed a row first, or it does not exist.
     #[error("somebody else was faster; send the same request again")]
@@ -156,6 +251,10 @@ pub enum DuplicateKey {
     LiveInstruction(ItemId),
     /// The job exists.
     Job(JobId),
+    /// The reversal was booked before.
+    Reversal(ReversalId),
+    /// The idempotency key was used before.
+    IdempotencyKey,
     /// Something else, in the database's words: a name drawn twice, or a posting made twice.
     Other(String),
 }

@@ -1,3 +1,4 @@
 //! Whom we pay.
 
 pub mod register_recipient;
+pub mod show_balance;

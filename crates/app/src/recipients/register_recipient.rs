@@ -8,11 +8,14 @@ use crate::{
     ports::{CommitError, DuplicateKey, Ids, PayoutRepository, Rails, StoreError},
 };
 use domain::{
+    currency::Currency,
     event::Event,
     ids::{EventId, JobId, RecipientId},
-    recipient::{Destination, Recipient, RecipientStatus, TaxRule},
+    recipient::{Destination, Recipient, RecipientStatus},
+    tax::TaxProfile,
     timestamp::Timestamp,
 };
+use std::collections::BTreeMap;
 
 /// What is asked: the whole of what is known from now on.
 #[derive(Clone, Debug)]
@@ -21,8 +24,10 @@ pub struct RegisterRecipient {
     pub id: RecipientId,
     /// Whether they may be paid.
     pub status: RecipientStatus,
-    /// What is withheld, if anything.
-    pub tax: Option<TaxRule>,
+    /// What is known of their tax, if anything.
+    pub tax: Option<TaxProfile>,
+    /// Less than this many minor units is not sent, but carried until it is enough.
+    pub payout_minimums: BTreeMap<Currency, i64>,
     /// Where the money goes.
     pub destination: Destination,
 }
@@ -74,8 +79,8 @@ impl Failure for RegisterRecipientError {
     }
 }
 
-/// Registers or changes. Saying the same again changes nothing. Whatever is held for the recipient is looked at
-/// anew by a job of the same commit.
+/// Registers or changes. Saying the same again changes nothing. Whatever is held or carried for the recipient is
+/// looked at anew by jobs of the same commit.
 ///
 /// # Errors
 /// See [`RegisterRecipientError`].
@@ -126,7 +131,10 @@ fn check(rails: &Rails, destination: &Destination) -> Result<(), RegisterRecipie
 }
 
 fn is_same(known: &Recipient, ask: &RegisterRecipient) -> bool {
-    known.status == ask.status && known.tax == ask.tax && known.destination == ask.destination
+    known.status == ask.status
+        && known.tax == ask.tax
+        && known.payout_minimums == ask.payout_minimums
+        && known.destination == ask.destination
 }
 
 fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Timestamp) -> Recipient {
@@ -134,6 +142,7 @@ fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Ti
         id: ask.id.clone(),
         status: ask.status,
         tax: ask.tax.clone(),
+        payout_minimums: ask.payout_minimums.clone(),
         destination: ask.destination.clone(),
         created_at: known.map_or(now, |known| known.value.created_at),
         updated_at: now,
@@ -141,10 +150,10 @@ fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Ti
 }
 
 fn change(recipient: Recipient, known: Option<Stored<Recipient>>, ids: &dyn Ids, now: Timestamp) -> Change {
-    let kind = JobKind::ReleaseHeldItems(recipient.id.clone());
+    let jobs = [JobKind::ReleaseHeldItems(recipient.id.clone()), JobKind::PayCarried(recipient.id.clone())];
     let mut change = Change {
         publish: vec![Event::recipient_updated(EventId::new(ids.fresh()), &recipient)],
-        enqueue: vec![Job { id: JobId::new(ids.fresh()), kind, run_at: now }],
+        enqueue: jobs.map(|kind| Job { id: JobId::new(ids.fresh()), kind, run_at: now }).into(),
         ..Change::default()
     };
     match known {
@@ -167,6 +176,7 @@ mod tests {
             id: "rec_ana".parse().unwrap(),
             status: RecipientStatus::Active,
             tax: None,
+            payout_minimums: BTreeMap::new(),
             destination: Destination::bare("simulator".parse().unwrap()),
         }
     }

@@ -1,15 +1,20 @@
 //! What an amount would come to, without writing anything.
 
-use super::{SplitInvalid, check, parties, split_error};
+use super::{
+    SplitInvalid, check,
+    facts::{Facts, Occasion},
+    split_error,
+};
 use crate::{
     failure::{Class, Detail, Failure},
     ports::{Ids, PayoutRepository, Rails, StoreError, repository::InForce},
 };
 use domain::{
-    calculation::{self, Calculation, CalculationError, LawBroken, Request},
-    ids::{CalculationId, ProjectId},
+    calculation::{self, Calculation, CalculationError, Counter, Deduction, LawBroken, Move, Request},
+    day::Day,
+    ids::{CalculationId, ProjectId, RecipientId},
     money::Money,
-    revenue_model::{ModelHash, ModelSpec},
+    revenue_model::{Counted, ModelHash, ModelSpec, RevenueModel},
     timestamp::Timestamp,
 };
 
@@ -22,6 +27,8 @@ pub struct CalculateRevenue {
     pub amount: Money,
     /// When it would have been earned; now, if absent.
     pub as_of: Option<Timestamp>,
+    /// What is taken off before the split.
+    pub deductions: Vec<Deduction>,
     /// How much is explained.
     pub detail: calculation::Detail,
 }
@@ -48,8 +55,12 @@ pub struct Calculated {
     pub model_hash: ModelHash,
     /// When the money would have been earned.
     pub as_of: Timestamp,
+    /// Grows whenever anything that was counted moves.
+    pub ledger_version: u64,
     /// The breakdown.
     pub calculation: Calculation,
+    /// What would be counted: the counter, whose line moves it, and how far.
+    pub moves: Vec<(String, Option<RecipientId>, i64)>,
 }
 
 /// Why there is no answer, in the order of the checks.
@@ -117,17 +128,52 @@ pub async fn calculate_revenue(
             InForce::Version(found) => (Some(project), Some(found.version), found.spec, ""),
         },
     };
-    let model = check(&spec, at)?;
-    let parties = parties(repository, rails, &model).await?;
-    let request = Request { amount: ask.amount, deductions: &[], model: &model, parties: &parties, detail: ask.detail };
+    let model = if project.is_some() { check(&spec, at)? } else { check_inline(&spec, at)? };
+    let day = Day::of(as_of);
+    let occasion = Occasion { project: project.as_ref().zip(model_version), currency: ask.amount.currency, day };
+    let facts = Facts::read(repository, rails, &model, occasion).await?;
+    let calculation = calculation::calculate(Request {
+        amount: ask.amount,
+        deductions: &ask.deductions,
+        day,
+        model: &model,
+        parties: &facts.parties,
+        counts: &facts.counts,
+        detail: ask.detail,
+    })?;
+    let name = |step: &Move| facts.key(step).map_or_else(|| counter_name(&model, step), |key| key.to_string());
+    let moves = calculation.moves.iter().map(|step| (name(step), step.recipient.clone(), step.add)).collect();
     Ok(Calculated {
         id: CalculationId::new(ids.fresh()),
         project,
         model_version,
         model_hash: spec.hash(),
         as_of,
-        calculation: calculation::calculate(request)?,
+        ledger_version: facts.ledger_version(),
+        calculation,
+        moves,
     })
+}
+
+/// An inline model is tried, not stored: nothing of it is counted from release to release, so its steps need no key.
+fn check_inline(spec: &ModelSpec, at: &str) -> Result<RevenueModel, SplitInvalid> {
+    check(&spec.with_keys(), at).or_else(|_| check(spec, at))
+}
+
+/// What an inline model would count, if it were stored.
+fn counter_name(model: &RevenueModel, step: &Move) -> String {
+    let Counter::Model(place) = &step.counter else { return String::new() };
+    match model.counted().get(*place) {
+        Some(Counted::Recouped { key, .. }) => format!("recouped:{key}"),
+        Some(Counted::CrossRecouped { id, .. }) => format!("cross_recouped:{id}"),
+        Some(Counted::Fixed { key }) => format!("fixed:{key}"),
+        Some(Counted::Lifetime { key, .. }) => format!("lifetime:{key}"),
+        Some(Counted::Cumulative { key, .. }) => format!("cumulative:{key}"),
+        Some(Counted::FeeBase { .. }) => "fee_base".to_owned(),
+        Some(Counted::Residue { step, .. }) => format!("residue:{step}"),
+        Some(Counted::Sequence) => "sequence".to_owned(),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -140,7 +186,13 @@ mod tests {
     use domain::recipient::RecipientStatus;
 
     fn ask(model: ModelChoice) -> CalculateRevenue {
-        CalculateRevenue { model, amount: usd(200_000), as_of: None, detail: calculation::Detail::Full }
+        CalculateRevenue {
+            model,
+            amount: usd(200_000),
+            as_of: None,
+            deductions: vec![],
+            detail: calculation::Detail::Full,
+        }
     }
     fn of_project() -> CalculateRevenue {
         ask(ModelChoice::Project("prj_1".parse().unwrap()))
@@ -152,6 +204,7 @@ mod tests {
         let mut repository = MockPayoutRepository::new();
         repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
         repository.expect_recipients().returning(|_| Ok(vec![recipient("rec_ben", RecipientStatus::Pending)]));
+        repository.expect_counters().returning(|_| Ok(vec![]));
         repository
     }
     async fn calculate(

@@ -1,9 +1,12 @@
 //! What a project's revenue model is, and what it makes of an amount.
 
 pub mod calculate_revenue;
-mod parties;
+pub(crate) mod facts;
+pub mod finish_reversal;
 pub mod publish_revenue_model;
+pub mod reverse_revenue;
 mod split;
+pub mod turns;
 
-pub(crate) use parties::{hold, parties};
+pub(crate) use facts::hold;
 pub(crate) use split::{SplitInvalid, check, split_error};

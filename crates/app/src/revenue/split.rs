@@ -64,6 +64,12 @@ pub(crate) fn split_error(error: CalculationError) -> Result<SplitInvalid, LawBr
         CalculationError::CurrencyMismatch { .. } => Ok(SplitInvalid::CurrencyMismatch(error.to_string())),
         CalculationError::DeductionsExceedAmount => Ok(SplitInvalid::DeductionsExceedAmount),
         CalculationError::LawBroken(law) => Err(law),
+        CalculationError::CarriedOutOfRange => Ok(SplitInvalid::Model(vec![Detail {
+            code: "amount_out_of_range",
+            field: "/amount".to_owned(),
+            message: error.to_string(),
+            meta: None,
+        }])),
         // Amounts are checked before they get here.
         CalculationError::AmountNotPositive => Ok(SplitInvalid::Model(vec![Detail {
             code: "amount_not_positive",

@@ -8,7 +8,7 @@ use crate::{apportion::Share, ids::RecipientId};
 pub enum Detail {
     /// Nothing.
     None,
-    /// What happened to the whole: deductions, the fee total.
+    /// What happened to the whole: deductions, pools, the fee total.
     Summary,
     /// Also every line's part of it.
     #[default]
@@ -16,16 +16,30 @@ pub enum Detail {
 }
 
 /// The column of the breakdown that a line explains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Column {
     /// What was taken off before the split.
     Deduction,
     /// Parts of the pool.
     Gross,
-    /// The platform's part.
+    /// The platform's part, tax on it included.
     PlatformFee,
+    /// Of the platform's part, the tax on it.
+    FeeTax,
     /// Withheld.
     TaxWithheld,
+    /// What is left: owed to the recipient.
+    Net,
+    /// What earlier releases carried.
+    CarriedIn,
+    /// What a debt took.
+    Recovered,
+    /// What waits for the recipient.
+    Held,
+    /// What is carried to a later release.
+    CarriedForward,
+    /// What is sent.
+    Payable,
 }
 
 impl Column {
@@ -35,7 +49,14 @@ impl Column {
             Self::Deduction => "deduction",
             Self::Gross => "gross",
             Self::PlatformFee => "platformFee",
+            Self::FeeTax => "feeTax",
             Self::TaxWithheld => "taxWithheld",
+            Self::Net => "net",
+            Self::CarriedIn => "carriedIn",
+            Self::Recovered => "recovered",
+            Self::Held => "held",
+            Self::CarriedForward => "carriedForward",
+            Self::Payable => "payable",
         }
     }
 }
@@ -45,14 +66,34 @@ impl Column {
 pub enum Operation {
     /// A part of an amount, by largest remainder.
     Apportion,
-    /// An amount times a rate, rounded half up.
-    Rate,
+    /// A part moved down to its limit.
+    Cap,
+    /// A part moved up to its limit.
+    Floor,
     /// An amount as given.
     Fixed,
+    /// What was advanced, given back.
+    Recoup,
+    /// The part of an amount that lies within a tier.
+    TierSlice,
+    /// A part that goes from one line to another.
+    Transfer,
+    /// An amount times a rate.
+    Rate,
     /// A value moved to a limit.
     Clamp,
     /// A rate withheld.
     Tax,
+    /// What a debt takes.
+    Recover,
+    /// What waits for the recipient.
+    Hold,
+    /// What is carried from release to release.
+    Carry,
+    /// What is too small for the rail to send.
+    Granularity,
+    /// What is left when the other columns are taken off.
+    Difference,
 }
 
 impl Operation {
@@ -60,10 +101,20 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apportion => "apportion",
-            Self::Rate => "rate",
+            Self::Cap => "cap",
+            Self::Floor => "floor",
             Self::Fixed => "fixed",
+            Self::Recoup => "recoup",
+            Self::TierSlice => "tier_slice",
+            Self::Transfer => "transfer",
+            Self::Rate => "rate",
             Self::Clamp => "clamp",
             Self::Tax => "tax",
+            Self::Recover => "recover",
+            Self::Hold => "hold",
+            Self::Carry => "carry",
+            Self::Granularity => "granularity",
+            Self::Difference => "difference",
         }
     }
 }
@@ -81,7 +132,7 @@ pub struct ExplanationLine {
     pub column: Column,
     /// How the value came about.
     pub operation: Operation,
-    /// The product that is divided, as `amount*weight`.
+    /// The product that is divided, as `amount*weight`, or the sum or difference that is the value.
     pub numerator: Option<String>,
     /// What it is divided by.
     pub denominator: Option<String>,
@@ -94,47 +145,64 @@ pub struct ExplanationLine {
     /// The result, in minor units.
     pub value: i64,
     /// The rule applied.
-    pub rule: &'static str,
+    pub rule: String,
 }
 
-/// Collects as much as was asked for.
-pub(super) struct Explanation {
+/// Collects as much as was asked for, recipients by their place.
+pub(super) struct Explanation<'a> {
     detail: Detail,
+    names: &'a [RecipientId],
     lines: Vec<ExplanationLine>,
 }
 
-impl Explanation {
-    pub(super) fn new(detail: Detail) -> Self {
-        Self { detail, lines: Vec::new() }
+/// Where an apportionment happened.
+#[derive(Clone, Copy)]
+pub(super) struct Apportioned {
+    pub(super) step: Option<usize>,
+    pub(super) column: Column,
+    pub(super) operation: Operation,
+    pub(super) amount: i64,
+    pub(super) total: u64,
+    pub(super) rule: &'static str,
+}
+
+impl<'a> Explanation<'a> {
+    pub(super) fn new(detail: Detail, names: &'a [RecipientId]) -> Self {
+        Self { detail, names, lines: Vec::new() }
     }
 
     pub(super) fn into_lines(self) -> Vec<ExplanationLine> {
         self.lines
     }
 
-    pub(super) fn deduction(&mut self, deduction: &Deduction) {
-        self.add(None, Column::Deduction, Operation::Fixed, deduction.amount_minor, deduction.kind.as_str());
+    pub(super) fn is_full(&self) -> bool {
+        self.detail == Detail::Full
     }
 
-    /// One line for each share of `amount` among `parts` (recipient and weight).
-    pub(super) fn apportioned<'a>(
+    pub(super) fn deduction(&mut self, deduction: &Deduction) {
+        self.value(None, None, Column::Deduction, Operation::Fixed, deduction.amount_minor, deduction.kind.as_str());
+    }
+
+    /// One line for each share among `parts` (place and weight).
+    pub(super) fn apportioned(
         &mut self,
-        step: Option<usize>,
-        column: Column,
-        amount: i64,
-        parts: impl Iterator<Item = (&'a RecipientId, u64)> + Clone,
+        what: Apportioned,
+        parts: impl Iterator<Item = (usize, u64)>,
         shares: &[Share],
     ) {
-        if self.detail != Detail::Full {
+        if !self.is_full() {
             return;
         }
-        let total: u64 = parts.clone().map(|(_, weight)| weight).sum();
-        for ((recipient, weight), share) in parts.zip(shares) {
-            let line =
-                self.add(Some(recipient), column, Operation::Apportion, share.value, "largest_remainder/declaration");
-            let Some(line) = line else { return };
-            line.step = step;
-            line.numerator = Some(format!("{amount}*{weight}"));
+        for ((who, weight), share) in parts.zip(shares) {
+            self.share(what, who, format!("{}*{weight}", what.amount), share);
+        }
+    }
+
+    /// One line for one share.
+    pub(super) fn share(&mut self, what: Apportioned, who: usize, numerator: String, share: &Share) {
+        let Apportioned { step, column, operation, total, rule, .. } = what;
+        if let Some(line) = self.value(step, Some(who), column, operation, share.value, rule) {
+            line.numerator = Some(numerator);
             line.denominator = Some(total.to_string());
             line.floor = Some(share.floor);
             line.remainder = Some(format!("{}/{total}", share.remainder));
@@ -142,44 +210,19 @@ impl Explanation {
         }
     }
 
-    /// `base * rate / 1,000,000`, rounded half up.
-    pub(super) fn rate(
-        &mut self,
-        recipient: Option<&RecipientId>,
-        column: Column,
-        operation: Operation,
-        (base, rate_ppm): (i64, u64),
-        value: i64,
-    ) {
-        if let Some(line) = self.add(recipient, column, operation, value, "half_up") {
-            line.numerator = Some(format!("{base}*{rate_ppm}"));
-            line.denominator = Some("1000000".to_owned());
-        }
-    }
-
     /// A value that stands by itself: a fixed amount, or the difference that a limit makes.
-    pub(super) fn plain(
+    pub(super) fn value(
         &mut self,
-        recipient: Option<&RecipientId>,
+        step: Option<usize>,
+        who: Option<usize>,
         column: Column,
         operation: Operation,
         value: i64,
-        rule: &'static str,
-    ) {
-        self.add(recipient, column, operation, value, rule);
-    }
-
-    fn add(
-        &mut self,
-        recipient: Option<&RecipientId>,
-        column: Column,
-        operation: Operation,
-        value: i64,
-        rule: &'static str,
+        rule: &str,
     ) -> Option<&mut ExplanationLine> {
         let wanted = match self.detail {
             Detail::None => false,
-            Detail::Summary => recipient.is_none(),
+            Detail::Summary => who.is_none(),
             Detail::Full => true,
         };
         if !wanted {
@@ -188,8 +231,8 @@ impl Explanation {
         let seq = u32::try_from(self.lines.len() + 1).unwrap_or(u32::MAX);
         self.lines.push(ExplanationLine {
             seq,
-            step: None,
-            recipient: recipient.cloned(),
+            step,
+            recipient: who.map(|who| self.names[who].clone()),
             column,
             operation,
             numerator: None,
@@ -198,8 +241,39 @@ impl Explanation {
             remainder: None,
             extra_unit: None,
             value,
-            rule,
+            rule: rule.to_owned(),
         });
         self.lines.last_mut()
+    }
+
+    /// A value that is a quotient: how it is computed is only written down if somebody reads it.
+    pub(super) fn quotient(
+        &mut self,
+        line: (Option<usize>, Option<usize>, Column, Operation),
+        value: i64,
+        rule: &str,
+        fraction: impl FnOnce() -> (String, String),
+    ) {
+        let (step, who, column, operation) = line;
+        if let Some(line) = self.value(step, who, column, operation, value, rule) {
+            let (numerator, denominator) = fraction();
+            line.numerator = Some(numerator);
+            line.denominator = Some(denominator);
+        }
+    }
+
+    /// A value that is a sum or a difference.
+    pub(super) fn computed(
+        &mut self,
+        who: usize,
+        column: Column,
+        operation: Operation,
+        value: i64,
+        rule: &str,
+        how: impl FnOnce() -> String,
+    ) {
+        if let Some(line) = self.value(None, Some(who), column, operation, value, rule) {
+            line.numerator = Some(how());
+        }
     }
 }

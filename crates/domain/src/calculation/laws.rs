@@ -1,6 +1,6 @@
 //! The conservation laws (revenue-engine design, section 4), asserted before a result leaves.
 
-use super::{Calculation, Column, Detail, ExplanationLine, Line};
+use super::{Amounts, Calculation, Column, ExplanationLine, Line, TaxTaken, Totals};
 use crate::ids::RecipientId;
 use std::collections::HashMap;
 
@@ -9,46 +9,41 @@ use std::collections::HashMap;
 #[error("the calculation would not have added up ({0})")]
 pub struct LawBroken(pub &'static str);
 
-pub(super) fn assert(calculation: &Calculation, detail: Detail) -> Result<(), LawBroken> {
-    let Calculation { amount, lines, totals, explanation, warnings: _ } = calculation;
-    let holds = |law: bool, name: &'static str| if law { Ok(()) } else { Err(LawBroken(name)) };
+fn holds(law: bool, name: &'static str) -> Result<(), LawBroken> {
+    if law { Ok(()) } else { Err(LawBroken(name)) }
+}
 
-    holds(totals.gross_minor == amount.amount_minor - totals.deductions_minor, "L1: gross = amount - deductions")?;
+/// L1 to L5, line by line and summed up.
+pub(super) fn assert(amount: i64, totals: &Totals, lines: &[Amounts], taxes: &[TaxTaken]) -> Result<(), LawBroken> {
+    holds(totals.gross_minor == amount - totals.deductions_minor, "L1: gross = amount - deductions")?;
     for line in lines {
-        holds(line.gross_minor == line.fee_minor + line.tax_minor + line.net_minor, "L2: gross = fee + tax + net")?;
-        holds((0..=line.gross_minor).contains(&line.fee_minor), "L4: 0 <= fee <= gross")?;
-        holds((0..=line.gross_minor - line.fee_minor).contains(&line.tax_minor), "L4: 0 <= tax <= gross - fee")?;
-        holds(line.net_minor == line.held_minor() + line.payable_minor(), "L5: net = held + payable")?;
+        let Amounts { gross_minor: gross, fee_minor: fee, tax_minor: tax, net_minor: net, .. } = *line;
+        holds(gross == fee + tax + net, "L2: gross = fee + tax + net")?;
+        holds(fee >= 0 && tax >= 0 && net >= 0, "L4: 0 <= fee <= gross, 0 <= tax <= gross - fee, net >= 0")?;
+        holds((0..=fee).contains(&line.fee_tax_minor), "L4: the tax on the fee is a part of it")?;
+        let Amounts { recovered_minor: recovered, held_minor: held, carried_forward_minor: forward, .. } = *line;
+        let (carried, payable) = (line.carried_in_minor, line.payable_minor);
+        holds(recovered >= 0 && held >= 0 && forward >= 0 && payable >= 0, "L5: nothing is negative")?;
+        let right = [recovered, held, forward, payable].into_iter().map(i128::from).sum::<i128>();
+        let balances = i128::from(net) + i128::from(carried) == right;
+        holds(balances, "L5: net + carried in = recovered + held + carried forward + payable")?;
     }
-    holds(columns_sum(lines, calculation), "L3: each column sums to its total")?;
-    if detail == Detail::Full {
-        holds(explained(lines, explanation), "L6: the explanation sums to every column")?;
-    }
-    Ok(())
+    let withheld: i64 = taxes.iter().map(|tax| tax.taken_minor).sum();
+    holds(withheld == totals.tax_minor, "L3: what the rules withheld is the tax column")
 }
 
-fn columns_sum(lines: &[Line], calculation: &Calculation) -> bool {
-    let totals = &calculation.totals;
-    let sum = |column: fn(&Line) -> i64| lines.iter().map(|line| i128::from(column(line))).sum::<i128>();
-    sum(|line| line.gross_minor) == i128::from(totals.gross_minor)
-        && sum(|line| line.fee_minor) == i128::from(totals.fee_minor)
-        && sum(|line| line.tax_minor) == i128::from(totals.tax_minor)
-        && sum(|line| line.net_minor) == i128::from(totals.net_minor)
-        && sum(Line::held_minor) == i128::from(totals.held_minor)
-        && sum(Line::payable_minor) == i128::from(totals.payable_minor)
-}
-
-fn explained(lines: &[Line], explanation: &[ExplanationLine]) -> bool {
+/// L6: the explanation sums to every column.
+pub(super) fn assert_explained(calculation: &Calculation) -> Result<(), LawBroken> {
     let mut sums: HashMap<(&RecipientId, Column), i128> = HashMap::new();
-    for line in explanation {
-        if let Some(recipient) = &line.recipient {
-            *sums.entry((recipient, line.column)).or_default() += i128::from(line.value);
+    for ExplanationLine { recipient, column, value, .. } in &calculation.explanation {
+        if let Some(recipient) = recipient {
+            *sums.entry((recipient, *column)).or_default() += i128::from(*value);
         }
     }
-    let sum = |line: &Line, column| sums.get(&(&line.recipient, column)).copied().unwrap_or_default();
-    lines.iter().all(|line| {
-        sum(line, Column::Gross) == i128::from(line.gross_minor)
-            && sum(line, Column::PlatformFee) == i128::from(line.fee_minor)
-            && sum(line, Column::TaxWithheld) == i128::from(line.tax_minor)
-    })
+    let is_explained = |line: &Line| {
+        line.columns().into_iter().all(|(column, value)| {
+            sums.get(&(&line.recipient, column)).copied().unwrap_or_default() == i128::from(value)
+        })
+    };
+    holds(calculation.lines.iter().all(is_explained), "L6: the explanation sums to every column")
 }

@@ -1,27 +1,32 @@
 //! From a released amount to lines that sum to the cent.
 //!
-//! [`calculate`] is a pure function of the model, the amount, the deductions and what is known of the
-//! recipients. Its body is the order of deduction (revenue-engine design, section 7c), one call a line;
-//! the laws are asserted before a result leaves.
+//! [`Calculator`] is a pure function of the model, the release, what is known of the recipients and what was counted
+//! before; its body is the order of deduction (revenue-engine design, section 7c), one call a line, and the laws are
+//! asserted before a result leaves. [`calculate`] is the same for people: with names, warnings and an explanation.
 
+mod calculator;
 mod explanation;
 mod fee;
 mod laws;
+mod scale;
+mod settlement;
 mod waterfall;
 mod withholding;
+mod work;
 
+pub use crate::apportion::charge_for;
+pub use calculator::{Calculator, Release, Split, strangers};
 pub use explanation::{Column, Detail, ExplanationLine, Operation};
 pub use laws::LawBroken;
+pub use work::{Amounts, TaxTaken};
 
 use crate::{
-    currency::Currency,
-    ids::RecipientId,
-    money::Money,
-    recipient::{HoldReason, TaxRule},
-    revenue_model::RevenueModel,
+    currency::Currency, day::Day, ids::RecipientId, money::Money, recipient::HoldReason, revenue_model::RevenueModel,
+    tax::TaxRule,
 };
 use explanation::Explanation;
-use std::collections::HashMap;
+use std::ops::Deref;
+use work::Notice;
 
 /// What is calculated.
 #[derive(Clone, Copy, Debug)]
@@ -30,25 +35,56 @@ pub struct Request<'a> {
     pub amount: Money,
     /// What reduces the pool before anything is split.
     pub deductions: &'a [Deduction],
+    /// The day on which it was earned, in UTC.
+    pub day: Day,
     /// Who gets which part.
     pub model: &'a RevenueModel,
-    /// What is known of the recipients; whoever is absent is paid in full.
-    pub parties: &'a HashMap<RecipientId, Party>,
+    /// What is known of the recipients, in the order of [`RevenueModel::recipients`]; if empty, see [`strangers`].
+    pub parties: &'a [Party],
+    /// What the model counted so far, in the order of [`RevenueModel::counted`]; nothing, if empty.
+    pub counts: &'a [i64],
     /// How much is explained.
     pub detail: Detail,
 }
 
-/// What the calculation needs to know of a recipient.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the calculation needs to know of a recipient. Amounts are minor units of the release's currency.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Party {
-    /// What is withheld.
-    pub tax: Option<TaxRule>,
     /// Why nothing may be paid now, if so.
     pub hold: Option<HoldReason>,
+    /// What is withheld, in this order.
+    pub tax: Vec<Withholding>,
+    /// What is carried for them.
+    pub carried_minor: i64,
+    /// What they owe.
+    pub debt_minor: i64,
+    /// Less than this is not sent, but carried.
+    pub minimum_minor: i64,
+    /// Their rail sends multiples of this only.
+    pub granularity_minor: i64,
+}
+
+impl Default for Party {
+    /// Somebody who is simply paid.
+    fn default() -> Self {
+        Self { hold: None, tax: Vec::new(), carried_minor: 0, debt_minor: 0, minimum_minor: 0, granularity_minor: 1 }
+    }
+}
+
+/// A rule that applies to a recipient.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Withholding {
+    /// The rule.
+    pub rule: TaxRule,
+    /// What it has looked at before in the same period.
+    pub year_to_date_minor: i64,
 }
 
 /// Something the caller takes off the amount before it is split (a refund, a processor's fee).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deduction {
     /// What for.
     pub kind: DeductionKind,
@@ -100,36 +136,55 @@ pub struct Calculation {
     pub explanation: Vec<ExplanationLine>,
     /// What the caller should look at, though nothing is wrong.
     pub warnings: Vec<Warning>,
+    /// What must be counted together with this.
+    pub moves: Vec<Move>,
 }
 
-/// What one recipient gets. Minor units; `gross = fee + tax + net`.
+/// What one recipient gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Who.
     pub recipient: RecipientId,
-    /// Their part of the pool.
-    pub gross_minor: i64,
-    /// Their part of the platform fee.
-    pub fee_minor: i64,
-    /// What is withheld.
-    pub tax_minor: i64,
-    /// The rule it is withheld under.
-    pub tax_rule: Option<String>,
-    /// What is left: owed to the recipient.
-    pub net_minor: i64,
+    /// How much.
+    pub amounts: Amounts,
+    /// What each rule withheld, in the order in which they took.
+    pub taxes: Vec<RuleTax>,
     /// Why it is not paid now, if so.
     pub hold: Option<HoldReason>,
 }
 
+impl Deref for Line {
+    type Target = Amounts;
+    fn deref(&self) -> &Amounts {
+        &self.amounts
+    }
+}
+
 impl Line {
-    /// What is paid now: the net amount, unless the line is held.
-    pub fn payable_minor(&self) -> i64 {
-        if self.hold.is_some() { 0 } else { self.net_minor }
+    /// Every column of the breakdown.
+    pub(crate) fn columns(&self) -> [(Column, i64); 10] {
+        [
+            (Column::Gross, self.gross_minor),
+            (Column::PlatformFee, self.fee_minor),
+            (Column::FeeTax, self.fee_tax_minor),
+            (Column::TaxWithheld, self.tax_minor),
+            (Column::Net, self.net_minor),
+            (Column::CarriedIn, self.carried_in_minor),
+            (Column::Recovered, self.recovered_minor),
+            (Column::Held, self.held_minor),
+            (Column::CarriedForward, self.carried_forward_minor),
+            (Column::Payable, self.payable_minor),
+        ]
     }
-    /// What is kept for later.
-    pub fn held_minor(&self) -> i64 {
-        self.net_minor - self.payable_minor()
-    }
+}
+
+/// What one rule withheld.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RuleTax {
+    /// The code of the rule.
+    pub rule: String,
+    /// Minor units.
+    pub amount_minor: i64,
 }
 
 /// Sums of the columns, in minor units.
@@ -139,16 +194,55 @@ pub struct Totals {
     pub deductions_minor: i64,
     /// The pool that was split.
     pub gross_minor: i64,
-    /// The platform's part.
+    /// The platform's part, tax on it included.
     pub fee_minor: i64,
+    /// Of `fee_minor`, the tax on the fee.
+    pub fee_tax_minor: i64,
     /// Withheld.
     pub tax_minor: i64,
     /// Owed to recipients.
     pub net_minor: i64,
-    /// Of `net_minor`, what is held.
+    /// What earlier releases carried.
+    pub carried_in_minor: i64,
+    /// What debts took.
+    pub recovered_minor: i64,
+    /// What is held.
     pub held_minor: i64,
-    /// Of `net_minor`, what is paid now.
+    /// What is carried to later releases.
+    pub carried_forward_minor: i64,
+    /// What is paid now.
     pub payable_minor: i64,
+    /// A fee that is not in the lines: the platform waived it, or the payer paid it on top.
+    pub fee_elsewhere_minor: i64,
+}
+
+/// Something that must be counted together with the result, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// What is counted.
+    pub counter: Counter,
+    /// Whose line moves it, if it is one.
+    pub recipient: Option<RecipientId>,
+    /// How far.
+    pub add: i64,
+}
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// What the model counts, by its place in [`RevenueModel::counted`].
+    Model(usize),
+    /// What a tax rule looked at in a period.
+    TaxBase {
+        /// The code of the rule.
+        rule: String,
+        /// The period.
+        period: String,
+    },
+    /// What is carried for the recipient.
+    Carried,
+    /// What the recipient owes.
+    Debt,
 }
 
 /// Something to look at.
@@ -177,6 +271,13 @@ pub enum Warning {
         /// Why.
         reason: HoldReason,
     },
+    /// The line, or a part of it, is carried to a later release.
+    CarriedForward {
+        /// Whose.
+        recipient: RecipientId,
+        /// How much.
+        carried_minor: i64,
+    },
 }
 
 impl Warning {
@@ -188,13 +289,16 @@ impl Warning {
             Self::FeeClamped { .. } => "fee_clamped",
             Self::WithholdingShortfall { .. } => "withholding_shortfall",
             Self::RecipientHeld { .. } => "recipient_held",
+            Self::CarriedForward { .. } => "carried_forward",
         }
     }
     /// Whom it is about.
     pub fn recipient(&self) -> Option<&RecipientId> {
         match self {
             Self::NothingToSplit | Self::NothingPayable | Self::FeeClamped { .. } => None,
-            Self::WithholdingShortfall { recipient, .. } | Self::RecipientHeld { recipient, .. } => Some(recipient),
+            Self::WithholdingShortfall { recipient, .. }
+            | Self::RecipientHeld { recipient, .. }
+            | Self::CarriedForward { recipient, .. } => Some(recipient),
         }
     }
 }
@@ -216,91 +320,109 @@ pub enum CalculationError {
     /// More is taken off than was released.
     #[error("the deductions exceed the amount")]
     DeductionsExceedAmount,
+    /// Together with what is carried it is more than 2^63 - 1 minor units.
+    #[error("together with what is carried this exceeds 2^63 - 1 minor units")]
+    CarriedOutOfRange,
     /// Our own fault: the result would not have added up.
     #[error(transparent)]
     LawBroken(#[from] LawBroken),
 }
 
-/// Splits what was released.
+/// Splits what was released, with names, warnings and as much explanation as was asked for.
 ///
 /// # Errors
 /// See [`CalculationError`].
 pub fn calculate(request: Request<'_>) -> Result<Calculation, CalculationError> {
-    check_currency(&request)?;
-    let mut explanation = Explanation::new(request.detail);
-    let mut warnings = Vec::new();
+    let Request { amount, deductions, day, model, parties, counts, detail } = request;
+    let stand_ins = if parties.is_empty() { strangers(model, amount.currency, day) } else { Vec::new() };
+    let parties = if parties.is_empty() { &stand_ins } else { parties };
 
-    let (pool, deductions_minor) = pool_after_deductions(&request, &mut explanation, &mut warnings)?;
-    let mut lines = waterfall::run(request.model, pool, request.parties, &mut explanation)?;
-    fee::take(request.model.platform_fee(), &mut lines, &mut explanation, &mut warnings)?;
-    withholding::take(request.parties, &mut lines, &mut explanation, &mut warnings);
-    settle(&mut lines, &mut warnings);
-
+    let mut explanation = Explanation::new(detail, model.recipients());
+    deductions.iter().for_each(|deduction| explanation.deduction(deduction));
+    let deducted: i128 = deductions.iter().map(|deduction| i128::from(deduction.amount_minor)).sum();
+    let deductions_minor = i64::try_from(deducted).map_err(|_| CalculationError::DeductionsExceedAmount)?;
+    let release = Release { amount_minor: amount.amount_minor, currency: amount.currency, deductions_minor, day };
+    let mut calculator = Calculator::with_parties(model, parties);
+    let totals = calculator.run(&release, counts, &mut explanation)?;
     let calculation = Calculation {
-        amount: request.amount,
-        totals: totals(deductions_minor, &lines),
-        lines,
+        amount,
+        lines: lines(&calculator, model),
+        totals,
         explanation: explanation.into_lines(),
-        warnings,
+        warnings: warnings(&calculator, model),
+        moves: moves(&calculator, model, counts, day),
     };
-    laws::assert(&calculation, request.detail)?;
+    if detail == Detail::Full {
+        laws::assert_explained(&calculation)?;
+    }
     Ok(calculation)
 }
 
-fn check_currency(request: &Request<'_>) -> Result<(), CalculationError> {
-    match request.model.currency() {
-        Some(model) if model != request.amount.currency => {
-            Err(CalculationError::CurrencyMismatch { model, amount: request.amount.currency })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn pool_after_deductions(
-    request: &Request<'_>,
-    explanation: &mut Explanation,
-    warnings: &mut Vec<Warning>,
-) -> Result<(i64, i64), CalculationError> {
-    let amount = request.amount.amount_minor;
-    if amount <= 0 {
-        return Err(CalculationError::AmountNotPositive);
-    }
-    let deductions: i128 = request.deductions.iter().map(|deduction| i128::from(deduction.amount_minor)).sum();
-    let pool = i64::try_from(i128::from(amount) - deductions).ok().filter(|pool| (0..=amount).contains(pool));
-    let pool = pool.ok_or(CalculationError::DeductionsExceedAmount)?;
-    for deduction in request.deductions {
-        explanation.deduction(deduction);
-    }
-    if pool == 0 {
-        warnings.push(Warning::NothingToSplit);
-    }
-    Ok((pool, amount - pool))
-}
-
-/// What is left of each line is the recipient's, and whether it is paid now.
-fn settle(lines: &mut [Line], warnings: &mut Vec<Warning>) {
-    for line in lines.iter_mut() {
-        line.net_minor = line.gross_minor - line.fee_minor - line.tax_minor;
-        if let Some(reason) = line.hold {
-            warnings.push(Warning::RecipientHeld { recipient: line.recipient.clone(), reason });
+fn lines(calculator: &Calculator<'_>, model: &RevenueModel) -> Vec<Line> {
+    let named = model.recipients().iter().zip(&calculator.work().lines).enumerate();
+    let mut lines: Vec<Line> = named
+        .map(|(who, (recipient, amounts))| {
+            let hold = calculator.parties().get(who).and_then(|party| party.hold);
+            Line { recipient: recipient.clone(), amounts: *amounts, taxes: Vec::new(), hold }
+        })
+        .collect();
+    for tax in &calculator.work().taxes {
+        let rule = calculator.parties()[tax.who].tax[tax.rule].rule.code();
+        let taxes = &mut lines[tax.who].taxes;
+        match taxes.iter_mut().find(|known| known.rule == rule) {
+            Some(known) => known.amount_minor += tax.taken_minor,
+            None => taxes.push(RuleTax { rule: rule.to_owned(), amount_minor: tax.taken_minor }),
         }
     }
-    if lines.iter().any(|line| line.gross_minor > 0) && lines.iter().all(|line| line.net_minor == 0) {
-        warnings.push(Warning::NothingPayable);
-    }
+    lines
 }
 
-fn totals(deductions_minor: i64, lines: &[Line]) -> Totals {
-    let sum = |column: fn(&Line) -> i64| lines.iter().map(column).sum();
-    Totals {
-        deductions_minor,
-        gross_minor: sum(|line| line.gross_minor),
-        fee_minor: sum(|line| line.fee_minor),
-        tax_minor: sum(|line| line.tax_minor),
-        net_minor: sum(|line| line.net_minor),
-        held_minor: sum(Line::held_minor),
-        payable_minor: sum(Line::payable_minor),
+fn warnings(calculator: &Calculator<'_>, model: &RevenueModel) -> Vec<Warning> {
+    let recipient = |who: usize| model.recipients()[who].clone();
+    let line = |who: usize| &calculator.work().lines[who];
+    let warning = |notice: &Notice| match *notice {
+        Notice::NothingToSplit => Some(Warning::NothingToSplit),
+        Notice::NothingPayable => Some(Warning::NothingPayable),
+        Notice::FeeClamped { wanted_minor } => Some(Warning::FeeClamped { wanted_minor }),
+        Notice::Shortfall { who, missing_minor } => {
+            Some(Warning::WithholdingShortfall { recipient: recipient(who), missing_minor })
+        }
+        Notice::Held { who } => {
+            let reason = calculator.parties().get(who).and_then(|party| party.hold);
+            reason.map(|reason| Warning::RecipientHeld { recipient: recipient(who), reason })
+        }
+        Notice::Carried { who } => {
+            let carried_minor = line(who).carried_forward_minor;
+            Some(Warning::CarriedForward { recipient: recipient(who), carried_minor })
+        }
+    };
+    calculator.work().notices.iter().filter_map(warning).collect()
+}
+
+fn moves(calculator: &Calculator<'_>, model: &RevenueModel, counts: &[i64], day: Day) -> Vec<Move> {
+    let mut moves = Vec::new();
+    let mut add = |counter: Counter, who: Option<usize>, add: i64| {
+        if add != 0 {
+            let recipient = who.map(|who| model.recipients()[who].clone());
+            moves.push(Move { counter, recipient, add });
+        }
+    };
+    for (place, counted) in model.counted().iter().enumerate() {
+        let before = counts.get(place).copied().unwrap_or(0);
+        add(Counter::Model(place), counted.who(), calculator.work().counts[place] - before);
     }
+    for tax in &calculator.work().taxes {
+        let rule = &calculator.parties()[tax.who].tax[tax.rule].rule;
+        let period = rule.spec().threshold.and_then(|threshold| threshold.period.label(day));
+        if let Some(period) = period {
+            add(Counter::TaxBase { rule: rule.code().to_owned(), period }, Some(tax.who), tax.base_minor);
+        }
+    }
+    for (who, line) in calculator.work().lines.iter().enumerate() {
+        add(Counter::Carried, Some(who), line.carried_forward_minor - line.carried_in_minor);
+        add(Counter::Debt, Some(who), -line.recovered_minor);
+    }
+    moves
 }
 
 #[cfg(test)]

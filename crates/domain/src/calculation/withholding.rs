@@ -1,35 +1,57 @@
-//! Withholding tax: a rate on each recipient's gross amount, cut to what the fee left.
+//! Withholding tax: rule by rule, each cut to what fee and earlier rules left.
 
-use super::{Column, Explanation, Line, Operation, Party, Warning};
-use crate::{apportion::half_up, ids::RecipientId, recipient::TaxRule, revenue_model::WHOLE_PPM};
-use std::collections::HashMap;
+use super::{
+    Column, Operation, Party,
+    explanation::Explanation,
+    work::{Notice, TaxTaken, Work},
+};
+use crate::tax::{TaxBase, TaxRule};
 
-pub(super) fn take(
-    parties: &HashMap<RecipientId, Party>,
-    lines: &mut [Line],
-    explanation: &mut Explanation,
-    warnings: &mut Vec<Warning>,
-) {
-    for line in lines.iter_mut() {
-        if let Some(rule) = parties.get(&line.recipient).and_then(|party| party.tax.as_ref()) {
-            withhold(rule, line, explanation, warnings);
+pub(super) fn take(parties: &[Party], work: &mut Work, explanation: &mut Explanation<'_>) {
+    for (who, party) in parties.iter().enumerate().take(work.lines.len()) {
+        for (rule, withholding) in party.tax.iter().enumerate() {
+            withhold(who, rule, &withholding.rule, withholding.year_to_date_minor, work, explanation);
         }
     }
 }
 
-fn withhold(rule: &TaxRule, line: &mut Line, explanation: &mut Explanation, warnings: &mut Vec<Warning>) {
-    let product = u128::from(line.gross_minor.unsigned_abs()) * u128::from(rule.rate_ppm());
-    // A rate of at most 100 % never exceeds the gross amount, so the value fits.
-    let wanted = i64::try_from(half_up(product, u128::from(WHOLE_PPM))).unwrap_or(line.gross_minor);
-    let left = line.gross_minor - line.fee_minor;
-    line.tax_minor = wanted.min(left);
-    line.tax_rule = Some(rule.code().to_owned());
+fn withhold(
+    who: usize,
+    place: usize,
+    rule: &TaxRule,
+    year_to_date: i64,
+    work: &mut Work,
+    explanation: &mut Explanation<'_>,
+) {
+    let line = &mut work.lines[who];
+    let base_minor = match rule.spec().base {
+        TaxBase::Gross => line.gross_minor,
+        TaxBase::NetOfFee => line.gross_minor - line.fee_minor,
+    };
+    let taxed = rule.above_threshold(base_minor, year_to_date);
+    let wanted = i64::try_from(rule.tax(taxed)).unwrap_or(i64::MAX);
+    let left = line.gross_minor - line.fee_minor - line.tax_minor;
+    let taken = wanted.min(left);
+    line.tax_minor += taken;
+    work.taxes.push(TaxTaken { who, rule: place, base_minor, wanted_minor: wanted, taken_minor: taken });
 
-    let whose = Some(&line.recipient);
-    explanation.rate(whose, Column::TaxWithheld, Operation::Tax, (line.gross_minor, rule.rate_ppm()), wanted);
+    let spec = rule.spec();
+    let fraction = || {
+        let unit = 1_000_000_000_000u128 * u128::from(spec.granularity);
+        (format!("{taxed}*{}*{}", spec.taxable_ppm, spec.rate_ppm), unit.to_string())
+    };
+    let of = (None, Some(who), Column::TaxWithheld, Operation::Tax);
+    explanation.quotient(of, wanted, rule.code(), fraction);
     if wanted > left {
         let missing_minor = wanted - left;
-        explanation.plain(whose, Column::TaxWithheld, Operation::Clamp, -missing_minor, "gross_less_fee");
-        warnings.push(Warning::WithholdingShortfall { recipient: line.recipient.clone(), missing_minor });
+        explanation.value(
+            None,
+            Some(who),
+            Column::TaxWithheld,
+            Operation::Clamp,
+            -missing_minor,
+            "gross_less_fee_and_tax",
+        );
+        work.notices.push(Notice::Shortfall { who, missing_minor });
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{Account, Entry, Transaction, TransactionKind, Unbalanced, transaction::About};
 use crate::{
-    batch::Batch,
-    calculation::{Deduction, Line},
-    ids::TransactionId,
+    batch::{Batch, BatchLine, Release},
+    calculation::Deduction,
+    ids::{EscrowId, RecipientId, TransactionId},
     instruction::{Instruction, InstructionItem},
     item::Item,
+    reversal::{ReversalLine, Source},
     timestamp::Timestamp,
 };
 use std::collections::BTreeMap;
@@ -15,10 +16,10 @@ use std::collections::BTreeMap;
 ///
 /// # Errors
 /// If the batch has no amount.
-pub fn released(id: TransactionId, batch: &Batch) -> Result<Transaction, Unbalanced> {
+pub fn released(id: TransactionId, batch: &Batch, release: &Release) -> Result<Transaction, Unbalanced> {
     let postings = Postings::default()
         .debit(Account::EscrowReceivable, batch.amount_minor)
-        .credit(Account::Escrow(batch.escrow.clone()), batch.amount_minor);
+        .credit(Account::Escrow(release.escrow.clone()), batch.amount_minor);
     postings.of_batch(id, TransactionKind::Released, batch)
 }
 
@@ -29,21 +30,122 @@ pub fn released(id: TransactionId, batch: &Batch) -> Result<Transaction, Unbalan
 pub fn scheduled(
     id: TransactionId,
     batch: &Batch,
-    lines: &[Line],
+    release: &Release,
+    lines: &[BatchLine],
     deductions: &[Deduction],
 ) -> Result<Transaction, Unbalanced> {
-    let mut postings = Postings::default().debit(Account::Escrow(batch.escrow.clone()), batch.amount_minor);
+    let mut postings = Postings::default().debit(Account::Escrow(release.escrow.clone()), batch.amount_minor);
     for deduction in deductions {
         postings = postings.credit(Account::Deductions(deduction.kind), deduction.amount_minor);
     }
     for line in lines {
-        postings = postings.credit(Account::Payable(line.recipient.clone()), line.net_minor);
-        postings = postings.credit(Account::PlatformFees, line.fee_minor);
-        if let Some(rule) = &line.tax_rule {
-            postings = postings.credit(Account::TaxWithheld(rule.clone()), line.tax_minor);
+        postings = postings
+            .credit(Account::Payable(line.recipient.clone()), line.net_minor())
+            .credit(Account::PlatformFees, line.fee_minor - line.fee_tax_minor)
+            .credit(Account::FeeTax, line.fee_tax_minor);
+        for tax in &line.taxes {
+            postings = postings.credit(Account::TaxWithheld(tax.rule.clone()), tax.amount_minor);
         }
     }
     postings.of_batch(id, TransactionKind::Scheduled, batch)
+}
+
+/// What the lines carry on, beyond what they took along; none if nothing does.
+///
+/// # Errors
+/// Never: what is moved is taken from one account of a recipient and put on another.
+pub fn carried(id: TransactionId, batch: &Batch, lines: &[BatchLine]) -> Result<Option<Transaction>, Unbalanced> {
+    let mut postings = Postings::default();
+    for line in lines {
+        let more = (line.carried_forward_minor - line.carried_in_minor).max(0);
+        postings = postings
+            .debit(Account::Payable(line.recipient.clone()), more)
+            .credit(Account::Carried(line.recipient.clone()), more);
+    }
+    postings.of_batch_if_any(id, TransactionKind::Carried, batch)
+}
+
+/// What the lines took along, beyond what they carry on; none if nothing does.
+///
+/// # Errors
+/// As [`carried`].
+pub fn carry_paid(id: TransactionId, batch: &Batch, lines: &[BatchLine]) -> Result<Option<Transaction>, Unbalanced> {
+    let mut postings = Postings::default();
+    for line in lines {
+        let more = (line.carried_in_minor - line.carried_forward_minor).max(0);
+        postings = postings
+            .debit(Account::Carried(line.recipient.clone()), more)
+            .credit(Account::Payable(line.recipient.clone()), more);
+    }
+    postings.of_batch_if_any(id, TransactionKind::CarryPaid, batch)
+}
+
+/// What debts took of the lines; none if nothing did.
+///
+/// # Errors
+/// As [`carried`].
+pub fn recovered(id: TransactionId, batch: &Batch, lines: &[BatchLine]) -> Result<Option<Transaction>, Unbalanced> {
+    let mut postings = Postings::default();
+    for line in lines {
+        postings = postings
+            .debit(Account::Payable(line.recipient.clone()), line.recovered_minor)
+            .credit(Account::Debt(line.recipient.clone()), line.recovered_minor);
+    }
+    postings.of_batch_if_any(id, TransactionKind::Recovered, batch)
+}
+
+/// A reversal of some lines of a release: what everybody gives back goes back to the escrow.
+///
+/// # Errors
+/// If the parts do not add up, or there are none.
+pub fn reversed(
+    id: TransactionId,
+    batch: &Batch,
+    escrow: &EscrowId,
+    parts: &[ReversalLine],
+    platform_minor: i64,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let mut postings = Postings::default().debit(Account::PlatformFees, platform_minor);
+    let mut back = platform_minor;
+    for part in parts {
+        let Some(Source { payable_minor, carried_minor, debt_minor }) = part.source else { continue };
+        postings = postings
+            .debit(Account::Payable(part.recipient.clone()), payable_minor)
+            .debit(Account::Carried(part.recipient.clone()), carried_minor)
+            .debit(Account::Debt(part.recipient.clone()), debt_minor)
+            .debit(Account::PlatformFees, part.fee_minor)
+            .debit(Account::FeeTax, part.fee_tax_minor);
+        for tax in &part.taxes {
+            postings = postings.debit(Account::TaxWithheld(tax.rule.clone()), tax.amount_minor);
+        }
+        back += part.gross_minor;
+    }
+    let postings = postings.credit(Account::Escrow(escrow.clone()), back);
+    let about = About { batch: batch.id, item: None, instruction: None };
+    Transaction::try_new(id, TransactionKind::Reversed, about, batch.currency, postings.entries(), at)
+}
+
+/// What nobody claimed goes to the others of its batch, as a balance, or to the platform.
+///
+/// # Errors
+/// If the parts do not add up to what was held.
+pub fn escheated(
+    id: TransactionId,
+    batch: &Batch,
+    item: &Item,
+    others: &[(RecipientId, i64)],
+    platform_minor: i64,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let mut postings = Postings::default()
+        .debit(Account::Payable(item.recipient.clone()), item.due_minor())
+        .credit(Account::PlatformFees, platform_minor);
+    for (recipient, amount_minor) in others {
+        postings = postings.credit(Account::Carried(recipient.clone()), *amount_minor);
+    }
+    let about = About { batch: batch.id, item: Some(item.id), instruction: None };
+    Transaction::try_new(id, TransactionKind::Escheated, about, batch.currency, postings.entries(), at)
 }
 
 /// The intent to pay an item is committed: it is no longer owed, it is on its way.
@@ -119,6 +221,19 @@ impl Postings {
     fn of_batch(self, id: TransactionId, kind: TransactionKind, batch: &Batch) -> Result<Transaction, Unbalanced> {
         let about = About { batch: batch.id, item: None, instruction: None };
         Transaction::try_new(id, kind, about, batch.currency, self.entries(), batch.created_at)
+    }
+    fn of_batch_if_any(
+        self,
+        id: TransactionId,
+        kind: TransactionKind,
+        batch: &Batch,
+    ) -> Result<Option<Transaction>, Unbalanced> {
+        let about = About { batch: batch.id, item: None, instruction: None };
+        let entries = self.entries();
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        Transaction::try_new(id, kind, about, batch.currency, entries, batch.created_at).map(Some)
     }
     fn of_instruction(
         self,

@@ -51,11 +51,32 @@ pub enum TransactionKind {
     Paid,
     /// The rail refused it: the money is owed again.
     Refused,
+    /// What is too small to be sent is carried to a later batch.
+    Carried,
+    /// What was carried is sent with this batch.
+    CarryPaid,
+    /// A debt took a part of what is owed.
+    Recovered,
+    /// A part of a release was taken back.
+    Reversed,
+    /// What nobody claimed goes to somebody else.
+    Escheated,
 }
 
 impl TransactionKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Released, Self::Scheduled, Self::Sent, Self::Paid, Self::Refused];
+    pub const ALL: [Self; 10] = [
+        Self::Released,
+        Self::Scheduled,
+        Self::Sent,
+        Self::Paid,
+        Self::Refused,
+        Self::Carried,
+        Self::CarryPaid,
+        Self::Recovered,
+        Self::Reversed,
+        Self::Escheated,
+    ];
 
     /// The word that is stored and answered.
     pub fn as_str(self) -> &'static str {
@@ -65,6 +86,11 @@ impl TransactionKind {
             Self::Sent => "sent",
             Self::Paid => "paid",
             Self::Refused => "refused",
+            Self::Carried => "carried",
+            Self::CarryPaid => "carry_paid",
+            Self::Recovered => "recovered",
+            Self::Reversed => "reversed",
+            Self::Escheated => "escheated",
         }
     }
 }

@@ -130,7 +130,7 @@ mod tests {
         Timestamp::from_unix_micros(second * 1_000_000)
     }
     fn version(number: u32, status: ModelStatus, from: i64, to: Option<i64>) -> ModelVersion {
-        let spec = ModelSpec { steps: vec![], currency: None, tie_break: Default::default(), platform_fee: None };
+        let spec = ModelSpec::default();
         ModelVersion {
             project: "prj_1".parse().unwrap(),
             version: number,

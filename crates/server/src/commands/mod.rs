@@ -7,6 +7,7 @@ macro_rules! outln {
     }};
 }
 
+mod bulk;
 mod demo;
 mod doctor;
 mod migrate;
@@ -24,7 +25,8 @@ use std::{future::Future, process::ExitCode};
 #[derive(Debug, Parser)]
 #[command(name = "disburse", version, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 6 a check found a difference, 69 cannot be reached."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 4 the token is not taken, 6 a check found a difference, \
+                  65 bad input, 69 cannot be reached, 130 interrupted."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -49,6 +51,9 @@ enum Command {
     Doctor,
     /// Check that the books balance (exit code 6 if they do not)
     Verify,
+    /// The releases of a file, by the million
+    #[command(subcommand)]
+    Bulk(bulk::Command),
     /// Show the whole of it: a sample project, releases over HTTP, and what became of them
     Demo(demo::Args),
 }
@@ -60,10 +65,16 @@ enum Exit {
     Failed = 1,
     /// It was called wrongly.
     Usage = 2,
+    /// The server does not take our token.
+    Unauthorized = 4,
     /// A check found a difference.
     Difference = 6,
+    /// What was to be read is wrong; it was said where.
+    BadInput = 65,
     /// Something cannot be reached.
     Unreachable = 69,
+    /// Somebody asked to stop.
+    Interrupted = 130,
 }
 
 type Outcome = Result<(), Exit>;
@@ -78,17 +89,20 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Outcome {
-    // The description needs no settings: it is the same everywhere.
-    if let Command::Openapi(args) = &cli.command {
-        return openapi::run(args);
-    }
+    // These need no settings: they are the same everywhere.
+    let command = match cli.command {
+        Command::Openapi(args) => return openapi::run(&args),
+        Command::Bulk(command) => return block_on(bulk::run(command)),
+        command => command,
+    };
     let config = Config::load(&cli.flags).map_err(|error: ConfigError| say(Exit::Usage, &error))?;
-    match cli.command {
+    match command {
         Command::Serve(args) => block_on(serve::run(&config, &args)),
         Command::Worker => block_on(work::run(&config)),
         Command::Migrate(args) => block_on(migrate::run(&config, &args)),
         Command::Token(args) => token::run(&config, &args),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Bulk(command) => block_on(bulk::run(command)),
         Command::Doctor => block_on(doctor::run(&config)),
         Command::Verify => block_on(verify::run(&config)),
         Command::Demo(args) => block_on(demo::run(config, &args)),

@@ -32,7 +32,7 @@ struct ErrorContent {
     details: Option<Vec<ErrorDetail>>,
     /// What stands in the way of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    existing: Option<Open<ExistingBatch>>,
+    existing: Option<Open<Existing>>,
     /// Finds the log line; also in the header X-Request-Id.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
@@ -107,11 +107,12 @@ impl Shape for Figures {
 }
 
 #[derive(Debug)]
-struct ExistingBatch;
+struct Existing;
 
-impl Shape for ExistingBatch {
+impl Shape for Existing {
     fn properties() -> Vec<(&'static str, MetaSchemaRef)> {
         vec![
+            ("reversalId", String::schema_ref()),
             ("batchId", String::schema_ref()),
             ("status", String::schema_ref()),
             ("requestMatches", bool::schema_ref()),

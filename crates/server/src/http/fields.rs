@@ -84,11 +84,6 @@ pub struct Field<'v> {
 }
 
 impl Field<'_> {
-    /// Where it lies: a JSON pointer.
-    pub fn pointer(&self) -> &str {
-        &self.report.at
-    }
-
     /// Notes a fault here.
     pub fn refuse<V>(self, fault: Fault) -> Option<V> {
         self.report.note(fault);
@@ -151,6 +146,11 @@ impl Field<'_> {
             }
             Number::Fraction => Err(Fault::wrong_type("a whole number", "a number with a fraction or an exponent")),
         })
+    }
+
+    /// What `reader` reads; nothing, if it is an explicit `null`.
+    pub fn or_null<V>(self, reader: impl FnOnce(Self) -> Option<V>) -> Option<Option<V>> {
+        if matches!(self.node, Node::Null) { Some(None) } else { reader(self).map(Some) }
     }
 
     /// `true` or `false`.
@@ -267,20 +267,9 @@ impl Fields<'_> {
         self.members.iter().any(|(key, _)| key == name)
     }
 
-    /// Where the object lies: a JSON pointer.
-    pub fn pointer(&self) -> &str {
-        &self.report.at
-    }
-
-    /// Takes every other name as known: the object is refused as a whole, so what it holds does not matter.
+    /// Takes every other name as known: nobody can tell, for the field that says what kind of object it is is at fault.
     pub fn accept_rest(&mut self) {
         self.rest_accepted = true;
-    }
-
-    /// Names that are not unknown although this reader does not ask for them: the fields of every kind
-    /// there is, where the field that tells the kind is itself at fault.
-    pub fn known_later(&mut self, names: &[&'static str]) {
-        self.known.extend_from_slice(names);
     }
 
     /// Notes a fault of the object as a whole, such as two fields that contradict each other.

@@ -27,6 +27,55 @@ pub enum Node<'a> {
     Object(Vec<Member<'a>>),
 }
 
+impl Node<'_> {
+    /// The canonical form: what differs only in white space, in the order of members or in escapes is the same. A
+    /// number stays as it was written.
+    pub fn canonical(&self) -> String {
+        let mut text = String::new();
+        self.write_canonical(&mut text);
+        text
+    }
+
+    fn write_canonical(&self, to: &mut String) {
+        match self {
+            Self::Null => to.push_str("null"),
+            Self::Bool(value) => to.push_str(if *value { "true" } else { "false" }),
+            Self::Number(literal) => to.push_str(literal),
+            Self::Text(text) => write_text(text, to),
+            Self::List(elements) => {
+                to.push('[');
+                for (at, element) in elements.iter().enumerate() {
+                    write_comma(at, to);
+                    element.write_canonical(to);
+                }
+                to.push(']');
+            }
+            Self::Object(members) => {
+                let mut sorted: Vec<&Member<'_>> = members.iter().collect();
+                sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+                to.push('{');
+                for (at, (key, value)) in sorted.into_iter().enumerate() {
+                    write_comma(at, to);
+                    write_text(key, to);
+                    to.push(':');
+                    value.write_canonical(to);
+                }
+                to.push('}');
+            }
+        }
+    }
+}
+
+fn write_comma(at: usize, to: &mut String) {
+    if at > 0 {
+        to.push(',');
+    }
+}
+
+fn write_text(text: &str, to: &mut String) {
+    to.push_str(&serde_json::Value::from(text).to_string());
+}
+
 /// A key and its value.
 pub type Member<'a> = (Cow<'a, str>, Node<'a>);
 

@@ -6,7 +6,9 @@
 //! * [`routes`]: the table of methods and paths, and what each operation declares
 //! * [`auth`] and [`token`]: who calls, and whether they may
 //! * [`payload`], [`json`], [`fields`]: a body becomes a typed value, or a list of every fault in it
+//! * [`scalars`], [`shown`]: domain values on their way in and out
 //! * [`params`], [`page`]: the same for path and query
+//! * [`idempotency`]: a request that was answered before gets the same answer
 //!
 //! On the way out, [`responses`] names what an endpoint may answer, and [`problem`] turns errors into
 //! statuses: it is the only module that knows which status an error has. [`openapi`] and [`docs`]
@@ -21,6 +23,7 @@ pub mod docs;
 pub mod error_body;
 pub mod fault;
 pub mod fields;
+pub mod idempotency;
 pub mod json;
 pub mod metrics;
 pub mod openapi;
@@ -32,9 +35,10 @@ pub mod responses;
 pub mod routes;
 pub mod scalars;
 pub mod shell;
+pub mod shown;
 pub mod token;
 
-pub use api::{document, endpoint};
+pub use api::{ModelFile, document, endpoint};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,10 @@ use poem_openapi::{
 };
 use serde::ser::Error as _;
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, marker::PhantomData};
+use std::{
+    collections::{HashMap, HashSet},
+    marker::PhantomData,
+};
 
 /// What the specification says about itself.
 #[derive(Clone, Copy, Debug)]
@@ -71,29 +74,49 @@ impl<T: OpenApi> OpenApi for Described<T> {
 fn correct(document: &mut Value) {
     // The framework writes 3.0.0, whose schema has known faults; 3.0.3 is the same language.
     document["openapi"] = json!("3.0.3");
-    let halves = document["components"]["schemas"].as_object_mut().map(flatten_variants).unwrap_or_default();
-    let text = document.to_string();
-    for half in halves.iter().filter(|half| !text.contains(&format!("\"#/components/schemas/{half}\""))) {
-        document["components"]["schemas"].as_object_mut().map(|schemas| schemas.remove(half));
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        flatten_variants(schemas);
     }
+    drop_unused_schemas(document);
     correct_below(document);
 }
 
 /// A variant of a tagged union is written as "the tag, and all of the object". Once objects are closed, each
-/// half would refuse the other's fields, so the two become one object. Answers the names of the halves.
-fn flatten_variants(schemas: &mut Map<String, Value>) -> Vec<String> {
+/// half would refuse the other's fields, so the two become one object.
+fn flatten_variants(schemas: &mut Map<String, Value>) {
     let originals = schemas.clone();
-    let mut halves = Vec::new();
     for schema in schemas.values_mut() {
         let Some(parts) = schema["allOf"].as_array() else { continue };
         let resolved: Vec<_> = parts.iter().filter_map(|part| resolve(part, &originals)).collect();
-        if resolved.len() != parts.len() || !resolved.iter().all(|part| part["properties"].is_object()) {
-            continue;
+        if resolved.len() == parts.len() && resolved.iter().all(|part| part["properties"].is_object()) {
+            *schema = one_object(&resolved);
         }
-        halves.extend(parts.iter().filter_map(referenced).map(str::to_owned));
-        *schema = one_object(&resolved);
     }
-    halves
+}
+
+/// What was only a half of something, or a part of an object that was written out, is referred to by nobody.
+fn drop_unused_schemas(document: &mut Value) {
+    loop {
+        let mut used = HashSet::new();
+        note_references(document, &mut used);
+        let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+        let before = schemas.len();
+        schemas.retain(|name, _| used.contains(name));
+        if schemas.len() == before {
+            return;
+        }
+    }
+}
+
+fn note_references(value: &Value, used: &mut HashSet<String>) {
+    match value {
+        Value::Object(object) => {
+            used.extend(referenced(value).map(str::to_owned));
+            object.values().for_each(|inner| note_references(inner, used));
+        }
+        Value::Array(elements) => elements.iter().for_each(|inner| note_references(inner, used)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn one_object(parts: &[&Value]) -> Value {

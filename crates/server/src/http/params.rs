@@ -38,6 +38,8 @@ impl<T: Parameter> Parameter for Option<T> {
 /// What an operation declares, and what this request sent in its query.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    /// The method and the pattern of the path, as in `GET /payouts/items/{itemId}`.
+    pub operation: Arc<str>,
     /// The names in the path, in order.
     pub path_names: Arc<[String]>,
     /// The names that the query may hold.
@@ -83,6 +85,11 @@ impl Asked {
         };
         count.into_iter().filter_map(fault).collect()
     }
+}
+
+/// The text of a path parameter, by its place in the path.
+pub fn path_value(request: &Request, at: usize) -> Option<&str> {
+    request.raw_path_param(&format!("param{at}"))
 }
 
 fn pointer(name: &str) -> String {
@@ -154,7 +161,7 @@ parameter! {
         let Some(at) = at else {
             return Err(ApiError::internal(format_args!("no path parameter `{name}` here")).into());
         };
-        Ok(request.raw_path_param(&format!("param{at}")))
+        Ok(path_value(request, at))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     fields::{self, Fields},
-    json, params,
+    idempotency, json, params,
     problem::{ApiError, Problem},
 };
 use poem::{
@@ -26,6 +26,8 @@ pub const JSON: &str = "application/json";
 pub trait FromBody: Type {
     /// Bytes that are read at most.
     const LIMIT: usize = 256 * 1024;
+    /// A body that is accepted, for the specification.
+    const EXAMPLE: Option<&'static str> = None;
 
     /// Reads every field, also after a faulty one. `None` means that a fault was noted.
     fn read(fields: &mut Fields<'_>) -> Option<Self>
@@ -47,6 +49,9 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
+        if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
+            schema.example = T::EXAMPLE.and_then(|text| serde_json::from_str(text).ok());
+        }
     }
 
     fn request_meta() -> Option<MetaRequest> {
@@ -61,6 +66,10 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
     ) -> poem::Result<Self> {
         check_media_type(request.headers())?;
         let bytes = take(request, body, T::LIMIT).await?;
+        if request.headers().contains_key(idempotency::HEADER) {
+            // Whoever asks what the request said reads it again.
+            *body = RequestBody::new(bytes.clone().into());
+        }
         let document = json::parse(&bytes)
             .map_err(|error| ApiError::new(Problem::MalformedJson, format!("The body is not JSON: {error}.")))?;
         // A stray query parameter is a fault of the request like a stray field, and is told with them.
@@ -133,4 +142,11 @@ impl<T: Serialize + Send> IntoResponse for Js<T> {
             Err(error) => ApiError::internal(error).response(),
         }
     }
+}
+
+/// The example of a body, read as any other.
+#[cfg(test)]
+pub fn read_example<T: FromBody>() -> Result<T, String> {
+    let document = json::parse(T::EXAMPLE.unwrap_or_default().as_bytes()).map_err(|error| error.to_string())?;
+    fields::read(&document, Vec::new(), T::read).map_err(|faults| format!("{faults:?}"))
 }

@@ -4,7 +4,10 @@
 //! framework; it renders itself as the one error body, so that `?` is enough in a handler.
 
 use super::{context, error_body::ErrorBody, payload::Js};
-use app::failure::{Class, Detail, Failure};
+use app::{
+    failure::{Class, Detail, Failure},
+    idempotency::StoredAnswer,
+};
 use poem::{
     IntoResponse, Response,
     error::ResponseError,
@@ -24,7 +27,7 @@ pub type Answer<T> = Result<T, ApiError>;
 /// How many faults one answer lists: a body of ten thousand unknown fields must not be answered tenfold.
 const DETAILS_MAX: usize = 100;
 
-/// The kinds of "no" at this edge, each with one status.
+/// The kinds of "no" at this edge, each with one status. Of two with the same status the first stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// The body is not JSON.
@@ -39,6 +42,8 @@ pub enum Problem {
     MethodNotAllowed,
     /// The request contradicts what is already there.
     Conflict,
+    /// The same request is being worked on.
+    InProgress,
     /// The body is larger than we read.
     PayloadTooLarge,
     /// The body is of a kind that we do not read.
@@ -53,13 +58,14 @@ pub enum Problem {
 
 impl Problem {
     /// Every problem.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::InProgress,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::Invalid,
@@ -75,7 +81,7 @@ impl Problem {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::InProgress => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -93,6 +99,7 @@ impl Problem {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
+            Self::InProgress => "request_in_progress",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid => "validation_error",
@@ -110,6 +117,7 @@ impl Problem {
             Self::NotFound => "There is nothing here.",
             Self::MethodNotAllowed => "This path exists, but not with this method; see the Allow header.",
             Self::Conflict => "The request contradicts what is already there.",
+            Self::InProgress => "The first request with this Idempotency-Key is not answered yet.",
             Self::PayloadTooLarge => "The body is too large.",
             Self::UnsupportedMediaType => "The body has to be sent as application/json.",
             Self::Invalid => "The request is understood, but something in it is wrong.",
@@ -122,6 +130,7 @@ impl Problem {
         match class {
             Class::NotFound => Self::NotFound,
             Class::Conflict => Self::Conflict,
+            Class::InProgress => Self::InProgress,
             Class::Invalid => Self::Invalid,
             Class::Refused => Self::Forbidden,
             Class::Unavailable => Self::Unavailable,
@@ -206,6 +215,12 @@ impl ApiError {
         }
     }
 
+    /// The error as an answer that is kept.
+    pub fn stored(&self) -> StoredAnswer {
+        let body = serde_json::to_string(&ErrorBody::of(self, DETAILS_MAX)).unwrap_or_default();
+        StoredAnswer { status: self.problem.status().as_u16(), headers: Vec::new(), body }
+    }
+
     /// The error as it leaves.
     pub fn response(&self) -> Response {
         let mut response = Js(ErrorBody::of(self, DETAILS_MAX)).into_response();
@@ -214,7 +229,7 @@ impl ApiError {
             Problem::Unauthenticated => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Problem::Unavailable => {
+            Problem::Unavailable | Problem::InProgress => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

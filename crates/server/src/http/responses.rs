@@ -15,11 +15,24 @@
 //! a body that is not JSON, 500, 503) are added by [`super::routes`], which also refuses to send a status
 //! that was not declared: the specification cannot lie.
 
-use super::{error_body::ErrorBody, payload::JSON, problem::Problem};
+use super::{
+    error_body::ErrorBody,
+    payload::{JSON, Js},
+    problem::{ApiError, Problem},
+};
+use app::idempotency::StoredAnswer;
+use poem::{
+    Response,
+    http::{HeaderName, HeaderValue, StatusCode},
+};
 use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse},
     types::Type,
 };
+use serde::Serialize;
+
+/// When to ask again, in seconds.
+pub const RETRY_AFTER: &str = "Retry-After";
 
 /// Makes the enum of an endpoint's answers. A variant holds its body, then its headers.
 macro_rules! responses {
@@ -54,6 +67,18 @@ macro_rules! responses {
             }
         }
 
+        impl $crate::http::responses::Storable for $name {
+            fn stored(&self) -> app::idempotency::StoredAnswer {
+                match self {
+                    $(Self::$variant(body $(, $value)*) => $crate::http::responses::stored(
+                        $status,
+                        body,
+                        [$(($header, poem_openapi::types::ToHeader::to_header($value))),*],
+                    ),)+
+                }
+            }
+        }
+
         impl poem_openapi::ApiResponse for $name {
             fn meta() -> poem_openapi::registry::MetaResponses {
                 let mut responses = vec![$(poem_openapi::registry::MetaResponse {
@@ -75,6 +100,37 @@ macro_rules! responses {
 }
 pub(crate) use responses;
 
+/// An answer that can be kept, and given again.
+pub trait Storable {
+    /// The same answer as it leaves.
+    fn stored(&self) -> StoredAnswer;
+}
+
+/// An answer as it leaves. One that cannot be written is our own fault, now and when it is asked for again.
+pub fn stored<T: Serialize, const N: usize>(
+    status: u16,
+    body: &Js<T>,
+    headers: [(&str, Option<HeaderValue>); N],
+) -> StoredAnswer {
+    let text = |(name, value): (&str, Option<HeaderValue>)| Some((name.to_owned(), value?.to_str().ok()?.to_owned()));
+    match serde_json::to_string(&body.0) {
+        Ok(body) => StoredAnswer { status, headers: headers.into_iter().filter_map(text).collect(), body },
+        Err(error) => ApiError::internal(error).stored(),
+    }
+}
+
+/// An answer that was kept, as it leaves again.
+pub fn restored(StoredAnswer { status, headers, body }: StoredAnswer) -> Response {
+    let mut response = Response::builder().content_type(JSON).body(body);
+    response.set_status(StatusCode::from_u16(status).unwrap_or_default());
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
 /// A header as the specification shows it.
 pub fn header<T: Type>(name: &str) -> MetaHeader {
     MetaHeader {
@@ -90,7 +146,7 @@ pub fn header<T: Type>(name: &str) -> MetaHeader {
 pub fn declare(problem: Problem) -> MetaResponse {
     let headers = match problem {
         Problem::Unauthenticated => vec![header::<String>("WWW-Authenticate")],
-        Problem::Unavailable => vec![header::<u32>("Retry-After")],
+        Problem::Unavailable | Problem::InProgress => vec![header::<u32>(RETRY_AFTER)],
         _ => Vec::new(),
     };
     MetaResponse {

@@ -7,6 +7,7 @@
 use super::{
     context::{self, REQUEST_ID},
     error_body::ErrorBody,
+    idempotency,
     params::{self, Asked},
     problem::{ApiError, Problem},
     responses::{declare, header},
@@ -46,6 +47,7 @@ pub fn describe<T: OpenApi>() -> Vec<MetaPath> {
                 operation.operation_id
             );
             check_path_names(&path.path, &operation);
+            check_key(&path.path, &operation);
             declare_own_errors(&mut operation);
             merged[at].operations.push(operation);
         }
@@ -74,6 +76,20 @@ fn check_path_names(path: &str, operation: &MetaOperation) {
         .map(|param| param.name.clone())
         .collect();
     assert!(in_path == read, "{} {path}: the handler reads {read:?} from the path", operation.method);
+}
+
+/// Whatever is done by a `POST` can be done once.
+fn check_key(path: &str, operation: &MetaOperation) {
+    let reads_key = operation
+        .params
+        .iter()
+        .any(|param| param.in_type == MetaParamIn::Header && param.name == idempotency::HEADER && !param.required);
+    assert!(
+        reads_key == (operation.method == Method::POST),
+        "{} {path}: a POST, and nothing else, takes a `Key` named `{}`",
+        operation.method,
+        idempotency::HEADER
+    );
 }
 
 fn declare_own_errors(operation: &mut MetaOperation) {
@@ -129,6 +145,8 @@ fn numbered(path: &str) -> String {
 /// What an operation declares, as far as a request is held to it.
 struct Operation {
     route: Arc<str>,
+    /// Its method and path.
+    name: Arc<str>,
     path_names: Arc<[String]>,
     query_names: Arc<[String]>,
     reads_body: bool,
@@ -142,6 +160,7 @@ impl Operation {
         let query = operation.params.iter().filter(|param| param.in_type == MetaParamIn::Query);
         Self {
             route: path.into(),
+            name: format!("{} {path}", operation.method).into(),
             path_names: names_in(path).into(),
             query_names: query.map(|param| param.name.clone()).collect(),
             reads_body: operation.request.is_some(),
@@ -154,6 +173,7 @@ impl Operation {
     fn hidden(path: &str) -> Self {
         Self {
             route: path.into(),
+            name: path.into(),
             path_names: Arc::new([]),
             query_names: Arc::new([]),
             reads_body: false,
@@ -164,6 +184,7 @@ impl Operation {
 
     fn asked(&self, request: &Request) -> Asked {
         Asked {
+            operation: Arc::clone(&self.name),
             path_names: Arc::clone(&self.path_names),
             query_names: Arc::clone(&self.query_names),
             query: request.params::<Vec<(String, String)>>().unwrap_or_default().into(),

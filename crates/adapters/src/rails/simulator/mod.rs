@@ -23,12 +23,13 @@ use async_trait::async_trait;
 use book::{Book, Entry, Recorded};
 use destination::Outcome;
 use domain::{
+    currency::Currency,
     ids::InstructionId,
     instruction::Instruction,
     money::Money,
     recipient::{Destination, InvalidWord, RailId},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use wire::Payment;
 
 pub use book::BookError;
@@ -69,6 +70,12 @@ impl Simulator {
     }
 }
 
+/// As some rails do: hundredths of forints and rupiahs, and the third decimal of dinars and rials, are not sent.
+fn granularities() -> BTreeMap<Currency, i64> {
+    let known = [("HUF", 100), ("IDR", 100), ("BHD", 10), ("KWD", 10), ("OMR", 10)];
+    known.into_iter().filter_map(|(code, minor)| Some((code.parse().ok()?, minor))).collect()
+}
+
 #[async_trait]
 impl PayoutRail for Simulator {
     fn profile(&self) -> RailProfile {
@@ -79,6 +86,7 @@ impl PayoutRail for Simulator {
             replay_window: None,
             settle_bound: Duration::from_secs(10),
             pays_strangers: true,
+            granularities: granularities(),
         }
     }
 

@@ -1,26 +1,36 @@
 //! The schema, and the rules about it that the database itself holds. Migrations expand first and contract later;
 //! one that was released never changes.
 
-mod m0001_first_tables;
+mod m0001_tables;
+mod m0002_idempotency;
+mod m0003_revenue_engine;
 mod rules;
+mod script;
 
 use super::{Sql, SqlError, dialect::Dialect};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder};
 use sea_orm_migration::{
-    MigrationTrait, MigratorTrait,
+    MigrationTrait, MigratorTrait, SchemaManager,
     migrator::{Migration, MigrationStatus as Status},
+    seaql_migrations,
 };
 
 /// Names the advisory lock under which one process migrates: `disburse` in ASCII, folded to 63 bits.
 const LOCK: i64 = 0x6469_7362_7572_7365;
 /// How long the others wait for it.
 const LOCK_WAIT: &str = "120s";
+/// The table of the steps that were taken.
+const HISTORY: &str = "seaql_migrations";
 
 struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_tables::Migration)]
+        vec![
+            Box::new(m0001_tables::Migration),
+            Box::new(m0002_idempotency::Migration),
+            Box::new(m0003_revenue_engine::Migration),
+        ]
     }
 }
 
@@ -37,7 +47,7 @@ impl Sql {
     /// Brings the schema up to date. Many processes may start at once: one migrates, the others wait for it.
     ///
     /// # Errors
-    /// If the database cannot be used, or was migrated by a newer version.
+    /// If the database cannot be used, or was migrated by another version: then it is left as it is.
     pub async fn migrate(&self) -> Result<(), SqlError> {
         if self.migrations().await?.iter().all(|known| known.applied) {
             return Ok(());
@@ -52,14 +62,28 @@ impl Sql {
     /// Every step of the schema, and whether the database has taken it. Changes nothing.
     ///
     /// # Errors
-    /// If the database cannot be used, or was migrated by a newer version.
+    /// If the database cannot be used, or was migrated by another version.
     pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, SqlError> {
+        self.refuse_another_version().await?;
         let known = Migrator::get_migration_with_status_read_only(self.database()).await?;
         let status = |known: &Migration| MigrationStatus {
             name: known.name().to_owned(),
             applied: known.status() == Status::Applied,
         };
         Ok(known.iter().map(status).collect())
+    }
+
+    /// A newer version was here, or one whose first steps were others: nothing is known of such tables.
+    async fn refuse_another_version(&self) -> Result<(), SqlError> {
+        if !SchemaManager::new(self.database()).has_table(HISTORY).await? {
+            return Ok(());
+        }
+        let applied = seaql_migrations::Entity::find().order_by_asc(seaql_migrations::Column::Version);
+        let applied = applied.all(self.database()).await?;
+        let known: Vec<String> = Migrator::migrations().iter().map(|known| known.name().to_owned()).collect();
+        let unknown = applied.iter().filter(|step| !known.contains(&step.version));
+        let names: Vec<String> = unknown.map(|step| format!("`{}`", step.version)).collect();
+        if names.is_empty() { Ok(()) } else { Err(SqlError::OtherVersion(names.join(", "))) }
     }
 }
 

@@ -4,7 +4,6 @@ use super::{Place, storable};
 use crate::sql::bulk::Revised;
 use app::{change::Stored, ports::StoreError};
 use domain::{
-    calculation::Line,
     ids::{BatchId, ItemId},
     item::{Item, ItemState, ItemStatus},
     recipient::HoldReason,
@@ -25,6 +24,8 @@ pub struct Model {
     pub tax_minor: i64,
     pub net_minor: i64,
     pub payable_minor: i64,
+    pub reversed_minor: i64,
+    pub taken_minor: i64,
     pub attempts: i64,
     pub status: String,
     pub hold_reason: Option<String>,
@@ -56,6 +57,8 @@ impl Model {
             tax_minor: item.tax_minor,
             net_minor: item.net_minor,
             payable_minor: item.payable_minor,
+            reversed_minor: item.reversed_minor,
+            taken_minor: item.taken_minor,
             attempts: i64::from(item.attempts),
             status: state.status().as_str().to_owned(),
             hold_reason: state.hold_reason().map(|reason| reason.as_str().to_owned()),
@@ -71,7 +74,17 @@ impl Model {
     /// What a write of the item sets.
     pub const REVISED: Revised = Revised {
         table: "items",
-        columns: &["status", "hold_reason", "reference", "reason", "processed_at", "attempts", "updated_at"],
+        columns: &[
+            "status",
+            "hold_reason",
+            "reference",
+            "reason",
+            "processed_at",
+            "attempts",
+            "reversed_minor",
+            "taken_minor",
+            "updated_at",
+        ],
     };
 
     /// The values of [`Self::REVISED`].
@@ -86,6 +99,8 @@ impl Model {
             tax_minor: _,
             net_minor: _,
             payable_minor: _,
+            reversed_minor,
+            taken_minor,
             attempts,
             status,
             hold_reason,
@@ -105,6 +120,8 @@ impl Model {
             reason.into(),
             processed_at.into(),
             attempts.into(),
+            reversed_minor.into(),
+            taken_minor.into(),
             updated_at.into(),
         ]
     }
@@ -121,6 +138,8 @@ impl Model {
             tax_minor,
             net_minor,
             payable_minor,
+            reversed_minor,
+            taken_minor,
             attempts,
             status,
             hold_reason,
@@ -133,19 +152,16 @@ impl Model {
         } = self;
         let id = ItemId::new(id);
         let row = Place { table: "items", id: &id };
-        let line = Line {
-            recipient: row.column("recipient_id", recipient_id.parse())?,
-            gross_minor: amount_minor,
-            fee_minor,
-            tax_minor,
-            tax_rule: None,
-            net_minor,
-            hold: None,
-        };
-        let batch = BatchId::new(batch_id);
+        let recipient = row.column("recipient_id", recipient_id.parse())?;
         let created_at = Timestamp::from_unix_micros(created_at);
-        let mut item = Item::book(id, batch, row.count("seq", seq)?, &line, created_at);
-        item.payable_minor = payable_minor;
+        let mut item = Item::carry(id, BatchId::new(batch_id), recipient, payable_minor, created_at);
+        item.seq = row.count("seq", seq)?;
+        item.amount_minor = amount_minor;
+        item.fee_minor = fee_minor;
+        item.tax_minor = tax_minor;
+        item.net_minor = net_minor;
+        item.reversed_minor = reversed_minor;
+        item.taken_minor = taken_minor;
         item.attempts = row.count("attempts", attempts)?;
         item.updated_at = Timestamp::from_unix_micros(updated_at);
         let status = row.word("status", &status, ItemStatus::ALL, ItemStatus::as_str)?;

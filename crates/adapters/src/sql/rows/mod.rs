@@ -2,7 +2,11 @@
 //! apart without `..`, so that a new column asks for its field in both directions.
 
 pub(super) mod batch;
+pub(super) mod batch_input;
+pub(super) mod batch_line;
+pub(super) mod escheat;
 pub(super) mod event;
+pub(super) mod idempotency_key;
 pub(super) mod instruction;
 pub(super) mod instruction_item;
 pub(super) mod item;
@@ -11,6 +15,9 @@ pub(super) mod ledger_entry;
 pub(super) mod ledger_transaction;
 pub(super) mod recipient;
 pub(super) mod revenue_model;
+pub(super) mod reversal;
+pub(super) mod reversal_line;
+pub(super) mod reversal_source;
 
 use app::ports::StoreError;
 use domain::revenue_model::ModelHash;
@@ -61,6 +68,11 @@ impl Place<'_> {
 /// A text from outside, without the one character that `PostgreSQL` cannot keep in a text.
 pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
+}
+
+/// A part that is kept as JSON. What is kept so is made of strings and integers, which cannot fail.
+pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The 32 bytes of a hash: half the room of its text.

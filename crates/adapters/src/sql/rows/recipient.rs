@@ -1,10 +1,10 @@
 //! The table `recipients`.
 
-use super::Place;
+use super::{Place, json};
 use crate::sql::bulk::Revised;
 use app::{change::Stored, ports::StoreError};
 use domain::{
-    recipient::{Destination, Recipient, RecipientStatus, TaxRule},
+    recipient::{Destination, Recipient, RecipientStatus},
     timestamp::Timestamp,
 };
 use sea_orm::{Value, entity::prelude::*};
@@ -15,8 +15,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
     pub status: String,
-    pub tax_code: Option<String>,
-    pub tax_rate_ppm: Option<i64>,
+    pub tax: Option<String>,
+    pub payout_minimums: String,
     pub rail: String,
     pub details: String,
     pub created_at: i64,
@@ -32,14 +32,13 @@ impl ActiveModelBehavior for ActiveModel {}
 impl Model {
     /// The row of a new recipient.
     pub fn write(recipient: &Recipient) -> Self {
-        let Recipient { id, status, tax, destination, created_at, updated_at } = recipient;
+        let Recipient { id, status, tax, payout_minimums, destination, created_at, updated_at } = recipient;
         let Destination { rail, details } = destination;
         Self {
             id: id.to_string(),
             status: status.as_str().to_owned(),
-            tax_code: tax.as_ref().map(|rule| rule.code().to_owned()),
-            // A rate is at most a million.
-            tax_rate_ppm: tax.as_ref().map(|rule| i64::try_from(rule.rate_ppm()).unwrap_or(i64::MAX)),
+            tax: tax.as_ref().map(json),
+            payout_minimums: json(payout_minimums),
             rail: rail.to_string(),
             details: serde_json::Value::Object(details.clone()).to_string(),
             created_at: created_at.unix_micros(),
@@ -51,19 +50,19 @@ impl Model {
     /// What a write of the recipient sets.
     pub const REVISED: Revised = Revised {
         table: "recipients",
-        columns: &["status", "tax_code", "tax_rate_ppm", "rail", "details", "updated_at"],
+        columns: &["status", "tax", "payout_minimums", "rail", "details", "updated_at"],
     };
 
     /// The values of [`Self::REVISED`].
     pub fn revise(recipient: &Stored<Recipient>) -> Vec<Value> {
-        let Self { id, status, tax_code, tax_rate_ppm, rail, details, created_at: _, updated_at, revision: _ } =
+        let Self { id, status, tax, payout_minimums, rail, details, created_at: _, updated_at, revision: _ } =
             Self::write(&recipient.value);
         vec![
             id.into(),
             i64::from(recipient.revision).into(),
             status.into(),
-            tax_code.into(),
-            tax_rate_ppm.into(),
+            tax.into(),
+            payout_minimums.into(),
             rail.into(),
             details.into(),
             updated_at.into(),
@@ -72,20 +71,14 @@ impl Model {
 
     /// The recipient of a row.
     pub fn read(self) -> Result<Stored<Recipient>, StoreError> {
-        let Self { id, status, tax_code, tax_rate_ppm, rail, details, created_at, updated_at, revision } = self;
+        let Self { id, status, tax, payout_minimums, rail, details, created_at, updated_at, revision } = self;
         let row = Place { table: "recipients", id: &id };
-        let tax = match tax_code {
-            Some(code) => {
-                let rate_ppm = row.needed("tax_rate_ppm", tax_rate_ppm)?;
-                let rate_ppm = row.column("tax_rate_ppm", u64::try_from(rate_ppm))?;
-                Some(row.column("tax_code", TaxRule::try_new(&code, rate_ppm))?)
-            }
-            None => None,
-        };
+        let tax = tax.map(|tax| row.column("tax", serde_json::from_str(&tax))).transpose()?;
         let value = Recipient {
             id: row.column("id", id.parse())?,
             status: row.word("status", &status, RecipientStatus::ALL, RecipientStatus::as_str)?,
             tax,
+            payout_minimums: row.column("payout_minimums", serde_json::from_str(&payout_minimums))?,
             destination: Destination {
                 rail: row.column("rail", rail.parse())?,
                 details: row.column("details", serde_json::from_str(&details))?,

@@ -33,11 +33,15 @@ fn books() -> Books {
             balance("tax_withheld:withholding", -10),
             balance("cash:simulator", -40),
         ],
-        batches: vec![(usd(), BatchSums { amount_minor: 100, deductions_minor: 0, fee_minor: 5, tax_minor: 10 })],
+        batches: vec![(
+            usd(),
+            BatchSums { amount_minor: 100, deductions_minor: 0, fee_minor: 5, fee_tax_minor: 0, tax_minor: 10 },
+        )],
         owed: vec![("rec_ana".parse().unwrap(), usd(), 45)],
         in_transit: vec![],
         unresolved_instructions: 0,
         executed: vec![executed(A, 40, false)],
+        ..Books::default()
     }
 }
 fn entry(n: u128, amount: i64) -> BookEntry {
@@ -76,6 +80,7 @@ async fn books_that_agree_are_balanced() {
         names,
         [
             "transactions_balance",
+            "counters",
             "escrow_receivable",
             "escrow",
             "deductions",

@@ -1,15 +1,17 @@
 use super::*;
 use crate::{
     fixtures::{Counting, down, now, rail, rails, recipient, seventy_thirty, spec, usd, version},
+    idempotency::{IdempotencyKey, KeyedRequest, Remember, StoredAnswer},
     job::JobKind,
-    ports::{DuplicateKey, repository::MockPayoutRepository},
+    ports::repository::MockPayoutRepository,
 };
 use domain::{
     calculation::DeductionKind,
     event::EventKind,
     item::ItemStatus,
     ledger::TransactionKind,
-    recipient::{RecipientStatus, TaxRule},
+    recipient::RecipientStatus,
+    tax::{TaxProfile, TaxRule},
 };
 
 fn ask() -> SchedulePayouts {
@@ -31,11 +33,22 @@ fn fresh() -> MockPayoutRepository {
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
     repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository.expect_counters().returning(|_| Ok(vec![]));
     repository
 }
 
 async fn schedule(repository: &MockPayoutRepository, ask: SchedulePayouts) -> Result<Batch, SchedulePayoutsError> {
-    schedule_payouts(repository, &rails(rail("simulator", true)), &Counting::default(), now(), ask).await
+    let remember = Remembering::nothing();
+    schedule_payouts(
+        repository,
+        &rails(rail("simulator", true)),
+        &Counting::default(),
+        &Turns::default(),
+        now(),
+        ask,
+        &remember,
+    )
+    .await
 }
 
 /// Schedules, and answers the change that was committed.
@@ -120,9 +133,10 @@ async fn who_may_not_be_paid_yet_is_held_with_what_they_are_owed() {
     let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_counters().returning(|_| Ok(vec![]));
     repository.expect_recipients().returning(|_| {
         let mut taxed = recipient("rec_ana", RecipientStatus::Pending);
-        taxed.value.tax = Some(TaxRule::try_new("us_nra", 100_000).unwrap());
+        taxed.value.tax = Some(TaxProfile::of(vec![TaxRule::flat("us_nra", 100_000).unwrap()]));
         Ok(vec![taxed])
     });
     let (_, change) = committed(repository, ask()).await;
@@ -141,7 +155,10 @@ async fn a_stranger_is_paid_only_where_the_rail_pays_strangers() {
         Ok(())
     });
     let real = rails(rail("real_bank", false));
-    schedule_payouts(&repository, &real, &Counting::default(), now(), ask()).await.unwrap();
+    let remember = Remembering::nothing();
+    schedule_payouts(&repository, &real, &Counting::default(), &Turns::default(), now(), ask(), &remember)
+        .await
+        .unwrap();
     let change = receiver.recv().unwrap();
     assert!(
         items(&change)
@@ -176,11 +193,44 @@ async fn who_loses_the_race_for_an_escrow_is_told_of_the_winner() {
     });
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
     repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository.expect_counters().returning(|_| Ok(vec![]));
     repository
         .expect_commit()
         .once()
         .returning(|_| Err(CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()))));
     assert_eq!(code(schedule(&repository, ask()).await), ("already_scheduled", Class::Conflict));
+}
+
+/// What is remembered of a batch: its name.
+fn remember_name() -> Remembering<Batch> {
+    Remembering::new(|batch: &Batch| {
+        let key = IdempotencyKey::try_new("k").unwrap();
+        let request = KeyedRequest { operation: "schedule".to_owned(), key, fingerprint: Fingerprint([1; 32]) };
+        let answer = StoredAnswer { status: 201, headers: Vec::new(), body: batch.id.to_string() };
+        Remember::Unclaimed(request, answer)
+    })
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_the_batch_is_committed_with_it() {
+    let mut repository = fresh();
+    repository.expect_commit().once().returning(|change| {
+        let [New::Batch(batch), ..] = &change.insert[..] else { panic!("no batch") };
+        assert_eq!(change.remember, remember_name().of(batch));
+        Ok(())
+    });
+    let rails = rails(rail("simulator", true));
+    schedule_payouts(&repository, &rails, &Counting::default(), &Turns::default(), now(), ask(), &remember_name())
+        .await
+        .unwrap();
+    assert_eq!(committed(fresh(), ask()).await.1.remember, None);
+}
+
+#[tokio::test]
+async fn a_key_that_another_request_used_meanwhile_is_refused_at_once() {
+    let mut repository = fresh();
+    repository.expect_commit().once().returning(|_| Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)));
+    assert_eq!(code(schedule(&repository, ask()).await), ("idempotency_key_reused", Class::Invalid));
 }
 
 #[tokio::test]
@@ -209,6 +259,7 @@ async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_spl
     let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository.expect_counters().returning(|_| Ok(vec![]));
     repository.expect_model_in_force().returning(|_, _| {
         Ok(InForce::Version(Box::new(version(spec(
             r#"{"currency":"EUR","steps":[{"type":"share","lines":[{"recipientId":"rec_a","weight":1}]}]}"#,
@@ -258,7 +309,9 @@ async fn after_an_unclear_commit_the_escrow_is_read_again() {
             if calls == 1 { Ok(None) } else { found.clone().map_err(|()| down()) }
         });
         repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_counters().returning(|_| Ok(vec![]));
         repository.expect_recipients().returning(|_| Ok(vec![]));
+        repository.expect_counters().returning(|_| Ok(vec![]));
         repository.expect_commit().once().returning(|_| Err(CommitError::Unclear("the connection broke".into())));
         repository
     };

@@ -15,7 +15,7 @@ use crate::{
 };
 use app::ports::queries::{BatchDetails, BatchFilter, ItemDetails};
 use domain::{
-    batch::{Batch, BatchStatus},
+    batch::{Batch, BatchStatus, Origin},
     currency::Currency,
     event::Event,
     ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId, Requester},
@@ -25,36 +25,52 @@ use domain::{
     revenue_model::ModelHash,
     timestamp::Timestamp,
 };
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{Enum, Object, OpenApi};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// What one escrow release became. Amounts are minor units.
+/// What one escrow release became, or what is paid of what was carried. Amounts are minor units.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Batch", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct BatchView {
     batch_id: Sc<BatchId>,
-    escrow_id: Sc<EscrowId>,
-    project_id: Sc<ProjectId>,
+    /// `release`: it came from an escrow. `carry`: it pays what was carried for one recipient.
+    kind: BatchKind,
+    /// Of a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escrow_id: Option<Sc<EscrowId>>,
+    /// Of a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_id: Option<Sc<ProjectId>>,
+    /// Of a release.
     #[serde(skip_serializing_if = "Option::is_none")]
     milestone_id: Option<Sc<MilestoneId>>,
+    /// Of what was carried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_id: Option<Sc<RecipientId>>,
     scheduled_by: Sc<Requester>,
     status: Sc<BatchStatus>,
     currency: Sc<Currency>,
-    /// What was released.
+    /// What was released; 0 in a batch of what was carried.
     amount: i64,
     /// What was taken off before the split.
     deductions: i64,
-    /// The platform's part.
+    /// The platform's part, tax on it included.
     fees: i64,
     tax_withheld: i64,
     /// What recipients are owed.
     total_net: i64,
     items_count: u32,
-    model_version: u32,
-    model_hash: Sc<ModelHash>,
-    as_of: Sc<Timestamp>,
+    /// Of a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_version: Option<u32>,
+    /// Of a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_hash: Option<Sc<ModelHash>>,
+    /// Of a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Sc<Timestamp>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     execute_at: Option<Sc<Timestamp>>,
     job_id: Sc<JobId>,
@@ -62,13 +78,33 @@ pub struct BatchView {
     updated_at: Sc<Timestamp>,
 }
 
+/// What a batch came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum BatchKind {
+    /// The release of an escrow.
+    Release,
+    /// What was carried for a recipient.
+    Carry,
+}
+
 impl From<Batch> for BatchView {
     fn from(batch: Batch) -> Self {
+        let (release, recipient) = match batch.origin {
+            Origin::Release(release) => (Some(release), None),
+            Origin::Carry(recipient) => (None, Some(recipient)),
+        };
         Self {
             batch_id: Sc(batch.id),
-            escrow_id: Sc(batch.escrow),
-            project_id: Sc(batch.project),
-            milestone_id: batch.milestone.map(Sc),
+            kind: if release.is_some() { BatchKind::Release } else { BatchKind::Carry },
+            model_version: release.as_ref().map(|release| release.model_version),
+            model_hash: release.as_ref().map(|release| Sc(release.model_hash)),
+            as_of: release.as_ref().map(|release| Sc(release.as_of)),
+            escrow_id: release.as_ref().map(|release| Sc(release.escrow.clone())),
+            milestone_id: release.as_ref().and_then(|release| release.milestone.clone()).map(Sc),
+            project_id: release.map(|release| Sc(release.project)),
+            recipient_id: recipient.map(Sc),
             scheduled_by: Sc(batch.scheduled_by),
             status: Sc(batch.status),
             currency: Sc(batch.currency),
@@ -78,9 +114,6 @@ impl From<Batch> for BatchView {
             tax_withheld: batch.tax_minor,
             total_net: batch.total_net_minor,
             items_count: batch.items_count,
-            model_version: batch.model_version,
-            model_hash: Sc(batch.model_hash),
-            as_of: Sc(batch.as_of),
             execute_at: batch.execute_at.map(Sc),
             job_id: Sc(batch.job),
             created_at: Sc(batch.created_at),
@@ -106,8 +139,10 @@ pub struct ItemView {
     tax_withheld: i64,
     /// `amount - fees - taxWithheld`
     net_amount: i64,
-    /// What is sent, held or not.
+    /// What is sent, held or not: net, less what a debt took or is carried on, and what was carried.
     payable_amount: i64,
+    /// What reversals took back of `amount`.
+    reversed_amount: i64,
     status: Sc<ItemStatus>,
     /// Why it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +180,7 @@ impl ItemView {
             tax_withheld: item.tax_minor,
             net_amount: item.net_minor,
             payable_amount: item.payable_minor,
+            reversed_amount: item.reversed_minor,
             attempts: item.attempts,
             created_at: Sc(item.created_at),
             updated_at: Sc(item.updated_at),

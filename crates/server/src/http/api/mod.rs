@@ -1,19 +1,29 @@
 //! The endpoints, one file a resource. A handler turns a request into a question for a use case, and the answer into
 //! a view; it decides nothing.
 
+mod balances;
 mod batches;
+mod calculation_view;
 mod events;
+mod explanations;
 mod ledger;
 mod model_body;
+mod model_file;
 mod models;
 mod probes;
 mod recipients;
 mod revenue;
+mod reversals;
 mod simulator;
+mod tax_body;
 mod values;
+mod words;
+
+pub use model_file::ModelFile;
 
 use super::{
     docs,
+    idempotency::Keeper,
     metrics::Metrics,
     openapi::{About, Document},
     payload::Js,
@@ -34,7 +44,7 @@ use std::sync::{Arc, Mutex};
 /// The groups of the API page.
 #[derive(Tags)]
 enum Tag {
-    /// Splitting revenue, and scheduling what is released.
+    /// Splitting revenue, scheduling what is released, and taking it back.
     Revenue,
     /// Who gets which part.
     Models,
@@ -55,9 +65,12 @@ enum Tag {
 /// All endpoints.
 type Api = (
     revenue::Revenue,
+    reversals::Reversals,
     models::Models,
     recipients::Recipients,
+    balances::Balances,
     batches::Batches,
+    explanations::Explanations,
     ledger::Ledger,
     events::Events,
     simulator::Transfers,
@@ -70,7 +83,10 @@ const ABOUT: About = About {
     description: "Revenue split and payouts: a released escrow is split among a project's recipients to the cent, booked \
                   in an append-only double-entry ledger, and paid exactly once.\n\n\
                   Amounts are whole minor units of their currency. Lists are newest first; `starting_after` takes the id \
-                  of the last entry of the page before. Every error has the same body.",
+                  of the last entry of the page before. Every error has the same body.\n\n\
+                  Every `POST` takes an `Idempotency-Key`. The same request under the same key is done once and answered \
+                  alike, with `Idempotent-Replayed: true`; 409 while the first is under way, 422 if it says something \
+                  else. A request that is refused leaves its key free. Keys are kept for at least 30 days.",
 };
 
 /// The description of the API: the same in every mode and on every database.
@@ -86,9 +102,12 @@ pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endp
     let service = Arc::new(service);
     let api: Api = (
         revenue::Revenue(service.clone()),
+        reversals::Reversals(service.clone()),
         models::Models(service.clone()),
         recipients::Recipients(service.clone()),
+        balances::Balances(service.clone()),
         batches::Batches(service.clone()),
+        explanations::Explanations(service.clone()),
         ledger::Ledger(service.clone()),
         events::Events(service.clone()),
         simulator::Transfers(service.clone()),
@@ -104,6 +123,11 @@ impl Service {
     /// Now, by the database's clock.
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.clock.now().await
+    }
+
+    /// Where keys of requests, and their answers, are kept.
+    fn keeper(&self) -> Keeper<'_> {
+        Keeper { keys: &self.keys, repository: self.repository.as_ref(), ids: self.ids.as_ref() }
     }
 }
 

@@ -1,11 +1,6 @@
 //! A project's revenue model: `PUT` stores a version, `GET` reads them.
 
-use super::{
-    Tag,
-    model_body::{FeeBody, ModelBody, StepBody},
-    there,
-    values::Facts,
-};
+use super::{Tag, model_body::ModelBody, there, values::Facts};
 use crate::{
     compose::Service,
     http::{
@@ -17,6 +12,7 @@ use crate::{
         problem::{Answer, ApiError},
         responses::responses,
         scalars::{Sc, Scalar},
+        shown::Shown,
     },
 };
 use app::{
@@ -26,7 +22,11 @@ use app::{
 use domain::{
     currency::Currency,
     ids::{ProjectId, Requester},
-    revenue_model::{Fault as ModelFault, ModelHash, ModelStatus, ModelVersion},
+    revenue_model::{
+        Fault as ModelFault, ModelHash, ModelSpec, ModelStatus, ModelVersion,
+        spec::{FeeSpec, SettlementSpec, StepSpec, TieBreak},
+    },
+    tax::TaxProfile,
     timestamp::Timestamp,
 };
 use poem_openapi::{Object, OpenApi, registry::MetaSchema};
@@ -67,15 +67,23 @@ pub struct VersionView {
     effective_from: Sc<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effective_to: Option<Sc<Timestamp>>,
-    /// Covers `currency`, `platformFee`, `steps` and `tieBreak`.
+    /// SHA-256 of these fields of this answer, as they stand here and as far as they are here, in one object with sorted
+    /// keys and no white space: `currency`, `defaultTaxProfile`, `minUnitPerLine`, `platformFee`, `settlement`, `steps`,
+    /// `tieBreak`.
     hash: Sc<ModelHash>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<Sc<Currency>>,
-    tie_break: String,
-    min_unit_per_line: bool,
+    tie_break: Sc<TieBreak>,
+    /// Absent means `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    platform_fee: Option<FeeBody>,
-    steps: Vec<StepBody>,
+    min_unit_per_line: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform_fee: Option<Shown<FeeSpec>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_tax_profile: Option<Shown<TaxProfile>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<Shown<SettlementSpec>>,
+    steps: Vec<Shown<StepSpec>>,
     /// What is wrong with a draft.
     faults: Vec<FaultView>,
     created_by: Sc<Requester>,
@@ -110,6 +118,8 @@ impl From<ModelVersion> for VersionView {
         let faults = version.model().err().unwrap_or_default();
         let ModelVersion { project, version, status, effective_from, effective_to, spec, hash, created_by, created_at } =
             version;
+        let ModelSpec { steps, currency, tie_break, min_unit_per_line, platform_fee, default_tax_profile, settlement } =
+            spec;
         Self {
             project_id: Sc(project),
             version,
@@ -117,11 +127,13 @@ impl From<ModelVersion> for VersionView {
             effective_from: Sc(effective_from),
             effective_to: effective_to.map(Sc),
             hash: Sc(hash),
-            currency: spec.currency.map(Sc),
-            tie_break: "declaration".to_owned(),
-            min_unit_per_line: false,
-            platform_fee: spec.platform_fee.map(FeeBody::from),
-            steps: spec.steps.into_iter().map(StepBody::from).collect(),
+            currency: currency.map(Sc),
+            tie_break: Sc(tie_break),
+            min_unit_per_line: min_unit_per_line.then_some(true),
+            platform_fee: platform_fee.map(Shown),
+            default_tax_profile: default_tax_profile.map(Shown),
+            settlement: settlement.map(Shown),
+            steps: steps.into_iter().map(Shown).collect(),
             faults: faults.into_iter().map(FaultView::from).collect(),
             created_by: Sc(created_by),
             created_at: Sc(created_at),
@@ -192,7 +204,7 @@ impl Models {
             status: body.status.map_or(ModelStatus::Active, |status| status.0),
             effective_from: body.effective_from.map(|at| at.0),
             effective_to: body.effective_to.map(|at| at.0),
-            spec: body.spec()?,
+            spec: body.spec(),
             requester: auth.0.subject,
         };
         let now = service.now().await?;

@@ -5,20 +5,21 @@ use crate::http::{
     fields::{Field, Number},
     scalars::Scalar,
 };
-use app::ports::queries::SumMinor;
+use app::{ports::queries::SumMinor, recipients::show_balance::BalanceKind};
 use domain::{
     batch::BatchStatus,
     calculation,
     currency::{Currency, CurrencyError},
     ids::{
         BatchId, CalculationId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId,
-        Requester, TransactionId,
+        Requester, ReversalId, TransactionId,
     },
     item::ItemStatus,
     ledger::Account,
     money::AMOUNT_MINOR_MAX,
     recipient::{RailId, RecipientStatus},
     revenue_model::{ModelHash, ModelStatus},
+    reversal::Strategy,
     timestamp::Timestamp,
 };
 use poem_openapi::{
@@ -95,6 +96,7 @@ foreign_id_scalars! {
     ProjectId, "prj_7", "A project: a UUID, a 24-digit ObjectId, or a prefixed id.";
     MilestoneId, "ms_3", "A milestone: a UUID, a 24-digit ObjectId, or a prefixed id.";
     RecipientId, "rec_ana", "Somebody who is owed money: a UUID, a 24-digit ObjectId, or a prefixed id.";
+    ReversalId, "ref_77", "A refund or another reversal: a UUID, a 24-digit ObjectId, or a prefixed id. It is booked at most once, ever.";
     Requester, "usr_cli", "Who asked: the subject of their token.";
 }
 
@@ -124,6 +126,7 @@ word_scalars! {
     ItemStatus: ItemStatus::ALL, "What is true of an item now.";
     RecipientStatus: RecipientStatus::ALL, "Whether a recipient may be paid now; unless `active`, what is owed is held.";
     ModelStatus: [ModelStatus::Draft, ModelStatus::Active], "Only an `active` version splits money.";
+    BalanceKind: BalanceKind::ALL, "Going to be sent, waiting for the recipient, too small to be sent, or owed by the recipient.";
     DeductionKind: calculation::DeductionKind::ALL, "What was taken off before the split.";
 }
 
@@ -186,6 +189,25 @@ impl Scalar for RailId {
     }
     fn wire(&self) -> Value {
         self.as_str().into()
+    }
+}
+
+impl Scalar for Strategy {
+    const NAME: &'static str = "ReversalStrategy";
+    fn describe(schema: &mut MetaSchema) {
+        schema.description = Some(
+            "Who bears a reversal: everybody, in proportion to what is left of their lines (`split_ratio`), the `platform`, \
+             or one recipient (`recipient:` and their id).",
+        );
+        let id = FOREIGN_ID.trim_start_matches('^').trim_end_matches('$');
+        schema.pattern = Some(format!("^(split_ratio|platform|recipient:{id})$"));
+        schema.example = Some("split_ratio".into());
+    }
+    fn parse(text: &str) -> Result<Self, Fault> {
+        parse_text(text)
+    }
+    fn wire(&self) -> Value {
+        self.to_string().into()
     }
 }
 
@@ -267,7 +289,7 @@ impl Serialize for Facts {
     }
 }
 
-/// Types that are only answered, never read.
+/// Types with a schema of their own that no derive knows: only answered, or read by other means.
 macro_rules! answered {
     ($type:ident, $name:literal, $schema:expr) => {
         impl Type for $type {
@@ -301,6 +323,8 @@ macro_rules! answered {
         }
     };
 }
+
+pub(super) use answered;
 
 answered!(
     Sum,

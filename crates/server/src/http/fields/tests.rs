@@ -116,21 +116,40 @@ fn lists_have_bounds() {
 }
 
 #[test]
-fn names_of_another_kind_can_be_passed_over() {
+fn names_of_an_unknown_kind_are_passed_over() {
     let reader = |fields: &mut Fields<'_>| {
         let kind = fields.required("kind", |field| field.one_of(&[("flat", 1), ("tiers", 2)]));
         if kind.is_none() {
-            fields.known_later(&["ppm"]);
+            fields.accept_rest();
         }
         assert!(fields.has("ppm"));
         fields.refuse_at("ppm", Fault::new("sum", "Does not add up."));
         fields.refuse(Fault::new("whole", "Contradicts itself."));
         kind
     };
-    let document = json::parse(br#"{"kind": "cone", "ppm": 1, "other": 2}"#).unwrap();
-    let faults = read(&document, Vec::new(), reader).unwrap_err();
-    let seen: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.code)).collect();
-    assert_eq!(seen, [" whole", "/kind invalid_format", "/other unknown_field", "/ppm sum"]);
-    assert_eq!(faults[1].message, "This must be one of `flat`, `tiers`.");
-    assert_eq!(faults[2].message, "There is no such field here; there is kind, ppm.");
+    let faults = |text: &str| {
+        let faults = read(&json::parse(text.as_bytes()).unwrap(), Vec::new(), reader).unwrap_err();
+        let fault = |fault: &Detail| format!("{} {} {}", fault.field, fault.code, fault.message);
+        faults.iter().map(fault).collect::<Vec<_>>()
+    };
+    let common = [" whole Contradicts itself.", "/kind invalid_format This must be one of `flat`, `tiers`."];
+    assert_eq!(faults(r#"{"kind": "cone", "ppm": 1}"#), [&common[..], &["/ppm sum Does not add up."]].concat());
+    let known =
+        [common[0], "/ppm sum Does not add up.", "/ppm unknown_field There is no such field here; there is kind."];
+    assert_eq!(faults(r#"{"kind": "flat", "ppm": 1}"#), known);
+}
+
+#[test]
+fn null_is_a_value_only_where_it_is_asked_for() {
+    let reader = |fields: &mut Fields<'_>| {
+        let end = fields.optional("end", |end| end.or_null(|end| end.whole_number(0..=9)));
+        end.map(Option::flatten)
+    };
+    let end = |text: &str| {
+        let read = read(&json::parse(text.as_bytes()).unwrap(), Vec::new(), reader);
+        read.map_err(|faults| faults.iter().map(|fault| fault.code).collect::<Vec<_>>())
+    };
+    assert_eq!([end("{}"), end(r#"{"end": null}"#), end(r#"{"end": 9}"#)], [Ok(None), Ok(None), Ok(Some(9))]);
+    assert_eq!(end(r#"{"end": 10}"#), Err(vec!["out_of_range"]));
+    assert_eq!(end(r#"{"end": "null"}"#), Err(vec!["wrong_type"]));
 }

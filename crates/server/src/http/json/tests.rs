@@ -94,3 +94,21 @@ fn serde_json_agrees() {
         }
     }
 }
+
+#[test]
+fn the_canonical_form_forgets_spelling_and_nothing_else() {
+    let canonical = |text: &str| parse(text.as_bytes()).unwrap().canonical();
+    let one = canonical("{\"b\": [1, 2.0, null],\n \"a\": \"x\\u0041\\\"\\n\", \"c\": {\"z\": true, \"y\": false}}");
+    assert_eq!(one, r#"{"a":"xA\"\n","b":[1,2.0,null],"c":{"y":false,"z":true}}"#);
+    assert_eq!(canonical(&one), one);
+    for (a, b) in [
+        ("1", "1.0"),
+        ("[1,2]", "[2,1]"),
+        ("\"1\"", "1"),
+        ("null", "\"null\""),
+        ("{}", "[]"),
+        ("[\"a,b\"]", "[\"a\",\"b\"]"),
+    ] {
+        assert_ne!(canonical(a), canonical(b));
+    }
+}

@@ -126,6 +126,29 @@ async fn it_is_served_with_a_page_that_needs_nothing_from_outside() {
     assert!(get("/docs/swagger-ui.css").await.body.len() > 100_000);
 }
 
+#[test]
+fn every_post_takes_a_key() {
+    let params = &document()["paths"]["/things"]["post"]["parameters"];
+    assert_eq!(params[0]["name"], "Idempotency-Key");
+    assert_eq!((&params[0]["in"], &params[0]["required"]), (&json!("header"), &json!(false)));
+    assert_eq!(params[0]["schema"]["$ref"], "#/components/schemas/IdempotencyKey");
+}
+
+struct NoKey;
+
+#[OpenApi]
+impl NoKey {
+    /// Make a thing twice.
+    #[oai(path = "/things", method = "post")]
+    async fn make(&self) {}
+}
+
+#[test]
+#[should_panic(expected = "POST /things: a POST, and nothing else, takes a `Key` named `Idempotency-Key`")]
+fn an_api_with_a_post_without_a_key_does_not_start() {
+    routes::describe::<NoKey>();
+}
+
 struct WrongName;
 
 #[OpenApi]

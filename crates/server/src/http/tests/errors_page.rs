@@ -3,17 +3,23 @@
 use super::super::problem::Problem;
 use app::{
     failure::Failure,
+    idempotency::claim_key::ClaimKeyError,
     ledger::check_books::CheckBooksError,
-    payouts::schedule_payouts::SchedulePayoutsError,
+    payouts::{explain_item::ExplainItemError, pay_carried::PayCarriedError, schedule_payouts::SchedulePayoutsError},
     ports::{CommitError, StoreError, rail::RailDown},
-    recipients::register_recipient::RegisterRecipientError,
-    revenue::{calculate_revenue::CalculateRevenueError, publish_revenue_model::PublishRevenueModelError},
+    recipients::{register_recipient::RegisterRecipientError, show_balance::ShowBalanceError},
+    revenue::{
+        calculate_revenue::CalculateRevenueError, publish_revenue_model::PublishRevenueModelError,
+        reverse_revenue::ReverseRevenueError,
+    },
 };
 use domain::{
     calculation::{LawBroken, Warning},
     currency::{Currency, CurrencyError},
+    ids::{ItemId, RecipientId},
     recipient::HoldReason,
     revenue_model::FaultCode,
+    reversal::ReversalError,
 };
 use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
@@ -31,9 +37,20 @@ fn edge() -> String {
     table("| code | status | meaning |", Problem::ALL.map(line))
 }
 
+fn nobody() -> RecipientId {
+    "rec_1".parse().unwrap()
+}
+
+fn too_much() -> ReversalError {
+    ReversalError::ExceedsRemaining { remaining_minor: 1, asked_minor: 2 }
+}
+
 fn use_cases() -> String {
     let store = || StoreError::Unavailable(String::new());
     let project = || "prj_7".parse().unwrap();
+    let dollar: Currency = "USD".parse().unwrap();
+    let item: ItemId = "item_00000000000000000000000000".parse().unwrap();
+    let reason = HoldReason::RecipientPending;
     let failures: Vec<(&str, Box<dyn Failure>)> = vec![
         ("schedule", Box::new(SchedulePayoutsError::ProjectNotFound(project()))),
         ("schedule", Box::new(SchedulePayoutsError::Law(LawBroken("L1")))),
@@ -48,6 +65,15 @@ fn use_cases() -> String {
         ("publish a model", Box::new(PublishRevenueModelError::VersionConflict { given: 2, expected: 1 })),
         ("publish a model", Box::new(PublishRevenueModelError::Commit(CommitError::Stale))),
         ("register a recipient", Box::new(RegisterRecipientError::Destination(Vec::new()))),
+        ("any POST with a key", Box::new(ClaimKeyError::Reused)),
+        ("any POST with a key", Box::new(ClaimKeyError::InProgress)),
+        ("reverse", Box::new(ReverseRevenueError::EscrowNotFound("esc_1".parse().unwrap()))),
+        ("reverse", Box::new(ReverseRevenueError::Invalid(too_much()))),
+        ("pay what is carried", Box::new(PayCarriedError::RecipientNotFound(nobody()))),
+        ("pay what is carried", Box::new(PayCarriedError::NothingCarried(nobody(), dollar))),
+        ("pay what is carried", Box::new(PayCarriedError::RecipientHeld { recipient: nobody(), reason })),
+        ("explain an item", Box::new(ExplainItemError::ItemNotFound(item))),
+        ("show a balance", Box::new(ShowBalanceError::RecipientNotFound(nobody()))),
         ("check the books", Box::new(CheckBooksError::Rail(RailDown(String::new())))),
     ];
     let line = |(use_case, failure): &(&str, Box<dyn Failure>)| {
@@ -55,19 +81,25 @@ fn use_cases() -> String {
     };
     let mut lines: Vec<String> = failures.iter().map(line).collect();
     lines.push("| `not_system` | Refused | schedule |".to_owned());
-    for what in ["batch", "item", "recipient", "model_version"] {
+    for what in ["batch", "item", "recipient", "reversal", "model_version"] {
         lines.push(format!("| `{what}_not_found` | NotFound | read one |"));
     }
-    // These two carry more than fits here; the tests of the use case hold their codes.
+    // These carry more than fits here; the tests of the use cases hold their codes.
+    lines.push("| `already_reversed` | Conflict | reverse |".to_owned());
     lines.push("| `already_scheduled` | Conflict | schedule |".to_owned());
     lines.push("| `split_invalid` | Invalid | schedule, calculate, publish a model |".to_owned());
     table("| code | class | use case |", lines)
 }
 
 fn details_of_a_split() -> String {
-    let faults = FaultCode::ALL.map(|fault| format!("| `{}` |", fault.as_str()));
-    let others = ["no_effective_model", "currency_mismatch", "deductions_exceed_amount", "not_supported"];
-    table("| code |", faults.into_iter().chain(others.map(|code| format!("| `{code}` |"))))
+    let faults = FaultCode::ALL.iter().map(|fault| format!("| `{}` |", fault.as_str()));
+    let others = ["no_effective_model", "currency_mismatch", "deductions_exceed_amount"];
+    table("| code |", faults.chain(others.map(|code| format!("| `{code}` |"))))
+}
+
+fn details_of_a_reversal() -> String {
+    let faults = [too_much(), ReversalError::NoSuchLine(nobody())].map(ReverseRevenueError::Invalid);
+    table("| code |", faults.iter().flat_map(Failure::details).map(|detail| format!("| `{}` |", detail.code)))
 }
 
 fn details_of_fields() -> String {
@@ -77,6 +109,8 @@ fn details_of_fields() -> String {
         "amount_not_integer",
         "amount_not_positive",
         "amount_out_of_range",
+        "currency_mismatch",
+        "duplicate_currency",
         "duplicate_key",
         "invalid_format",
         "invalid_value",
@@ -94,13 +128,13 @@ fn details_of_fields() -> String {
 }
 
 fn warnings() -> String {
-    let recipient = || "rec_1".parse().unwrap();
     let all = [
         Warning::NothingToSplit,
         Warning::NothingPayable,
         Warning::FeeClamped { wanted_minor: 0 },
-        Warning::WithholdingShortfall { recipient: recipient(), missing_minor: 0 },
-        Warning::RecipientHeld { recipient: recipient(), reason: HoldReason::RecipientPending },
+        Warning::WithholdingShortfall { recipient: nobody(), missing_minor: 0 },
+        Warning::RecipientHeld { recipient: nobody(), reason: HoldReason::RecipientPending },
+        Warning::CarriedForward { recipient: nobody(), carried_minor: 0 },
     ];
     table("| code |", all.map(|warning| format!("| `{}` |", warning.code())))
 }
@@ -118,6 +152,7 @@ fn the_page_of_errors_is_current() {
         ("Codes of the edge, with their status", edge()),
         ("Codes of use cases, with their class", use_cases()),
         ("Details of `split_invalid`", details_of_a_split()),
+        ("Details of `reversal_invalid`", details_of_a_reversal()),
         ("Details of `validation_error`", details_of_fields()),
         ("Warnings of a calculation", warnings()),
         ("Why an item is held", hold_reasons()),

@@ -3,6 +3,7 @@
 mod document;
 mod errors;
 mod errors_page;
+mod idempotency;
 mod order;
 mod sample;
 mod shell;

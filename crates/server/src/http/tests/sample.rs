@@ -4,6 +4,7 @@ use super::super::{
     auth::{AdminOrSystem, Auth, Authenticated, Scheduler},
     fault::Fault,
     fields::{Field, Fields},
+    idempotency::Key,
     page::{AfterParam, LimitParam, Page, page_of},
     params::PathParam,
     payload::{Body, FromBody, Js},
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 /// The id of a thing: `thing_` and a number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ThingId(String);
+pub struct ThingId(pub String);
 
 impl Scalar for ThingId {
     const NAME: &'static str = "ThingId";
@@ -47,7 +48,7 @@ impl Scalar for ThingId {
 
 /// An amount in minor units.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Amount(i64);
+pub struct Amount(pub i64);
 
 impl Scalar for Amount {
     const NAME: &'static str = "Amount";
@@ -102,7 +103,7 @@ impl Rule {
             }
             Some(false) => Some(Self::Tiers(Tiers { above: fields.required("above", Sc::read)? })),
             None => {
-                fields.known_later(&["ppm", "above"]);
+                fields.accept_rest();
                 None
             }
         })
@@ -214,7 +215,12 @@ impl Sample {
     ///
     /// The id decides what becomes of it.
     #[oai(path = "/things", method = "post", operation_id = "makeThing")]
-    async fn make(&self, _auth: Auth<Scheduler>, body: Body<NewThing>) -> Answer<MakeThing> {
+    async fn make(
+        &self,
+        _auth: Auth<Scheduler>,
+        body: Body<NewThing>,
+        #[oai(name = "Idempotency-Key")] _key: Key,
+    ) -> Answer<MakeThing> {
         let NewThing { thing_id, amount, memo, rule: _ } = body.0;
         match thing_id.0.0.as_str() {
             "thing_404" => fail("project_not_found", Class::NotFound)?,

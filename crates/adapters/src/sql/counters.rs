@@ -1,0 +1,228 @@
+//! Counters: read all at once, and moved only if they are as they were read.
+//!
+//! Rows that exist are locked in the order of their names before any of them moves, so that two changes that move the
+//! same counters never wait for each other crosswise.
+
+use super::{Sql, bulk, commit::Refused, dialect::Dialect, error::store, rows::Place};
+use app::{
+    change::{Cause, Count, Reason},
+    ports::{
+        StoreError,
+        repository::{Movement, Raise, StoredCounter},
+    },
+};
+use domain::{
+    counter::CounterKey,
+    ids::{BatchId, RecipientId, ReversalId},
+    timestamp::Timestamp,
+};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value, prelude::Uuid};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Sql {
+    pub(super) async fn read_counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError> {
+        // Each once, however often it is named.
+        let keys: BTreeSet<&str> = keys.iter().map(CounterKey::as_str).collect();
+        let mut found = Vec::new();
+        for part in bulk::parts(keys.into_iter().collect()) {
+            let sql = format!("SELECT id, value, revision FROM counters WHERE id IN ({})", places(1, part.len()));
+            let statement = self.dialect().statement(sql, part.into_iter().map(Value::from));
+            let rows = self.database().query_all_raw(statement).await.map_err(store)?;
+            found.extend(rows.iter().map(counter).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn read_counters_of(
+        &self,
+        kind: &str,
+        recipient: &RecipientId,
+    ) -> Result<Vec<StoredCounter>, StoreError> {
+        // `;` is the character after `:`.
+        let (from, to) = (format!("{kind}:{recipient}:"), format!("{kind}:{recipient};"));
+        let sql = "SELECT id, value, revision FROM counters WHERE id >= $1 AND id < $2 ORDER BY id";
+        let statement = self.dialect().statement(sql, [from.into(), to.into()]);
+        let rows = self.database().query_all_raw(statement).await.map_err(store)?;
+        rows.iter().map(counter).collect()
+    }
+
+    pub(super) async fn read_raises(&self, key: &CounterKey, limit: u32) -> Result<Vec<Raise>, StoreError> {
+        // What raised it names its reversal and its reason, and when it was; what lowered it does not count for these.
+        let sql = "SELECT batch_id, max(CASE WHEN add_minor > 0 THEN reversal_id END),
+                     max(CASE WHEN add_minor > 0 THEN reason END), CAST(sum(add_minor) AS bigint),
+                     min(CASE WHEN add_minor > 0 THEN created_at END)
+                   FROM counter_moves WHERE counter_id = $1
+                   GROUP BY batch_id HAVING sum(add_minor) > 0
+                   ORDER BY max(CASE WHEN add_minor > 0 THEN revision END) DESC LIMIT $2";
+        let statement = self.dialect().statement(sql, [key.as_str().into(), i64::from(limit).into()]);
+        let rows = self.database().query_all_raw(statement).await.map_err(store)?;
+        rows.iter().map(|row| raise(key, row)).collect()
+    }
+}
+
+/// How a batch and its reversals moved counters, oldest first.
+pub(super) async fn movements_of(
+    read: &DatabaseTransaction,
+    dialect: Dialect,
+    batch: BatchId,
+) -> Result<Vec<Movement>, StoreError> {
+    let sql = "SELECT counter_id, add_minor, reversal_id, recipient_id, reason FROM counter_moves
+               WHERE batch_id = $1 ORDER BY created_at, counter_id, revision";
+    let rows = read.query_all_raw(dialect.statement(sql, [batch.uuid().into()])).await.map_err(store)?;
+    let movement = |row: &QueryResult| {
+        let key: String = at(row, 0)?;
+        let place = Place { table: "counter_moves", id: &key };
+        let reversal: Option<String> = at(row, 2)?;
+        let recipient: Option<String> = at(row, 3)?;
+        let reason: String = at(row, 4)?;
+        let cause = Cause {
+            batch,
+            reversal: place.column("reversal_id", reversal.map(|id| id.parse()).transpose())?,
+            recipient: place.column("recipient_id", recipient.map(|id| id.parse()).transpose())?,
+            reason: place.word("reason", &reason, Reason::ALL, Reason::as_str)?,
+        };
+        Ok(Movement { key: CounterKey::stored(key.clone()), add: at(row, 1)?, cause })
+    };
+    rows.iter().map(movement).collect()
+}
+
+/// Moves the counters of a change, if all of them are as they were read. Answers those that moved, each with the
+/// revision it has now.
+pub(super) async fn move_counters<'a>(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    counts: &'a [Count],
+) -> Result<Vec<(&'a Count, i64)>, Refused> {
+    let by_name: BTreeMap<&str, &Count> = counts.iter().map(|count| (count.key.as_str(), count)).collect();
+    if by_name.len() < counts.len() {
+        // Whoever moves a counter twice read it before the first of the two.
+        return Err(Refused::Stale);
+    }
+    let found = lock(write, dialect, by_name.keys().copied().collect()).await?;
+    let revision = |count: &Count| found.get(count.key.as_str()).copied().unwrap_or(0);
+    if by_name.values().any(|count| count.seen.is_some_and(|seen| i64::from(seen) != revision(count))) {
+        return Err(Refused::Stale);
+    }
+    let moved: Vec<&Count> = by_name.into_values().filter(|count| count.add != 0).collect();
+    let (known, new): (Vec<&Count>, Vec<&Count>) = moved.iter().partition(|count| revision(count) > 0);
+    update(write, dialect, known).await?;
+    insert(write, dialect, new).await?;
+    Ok(moved.into_iter().map(|count| (count, revision(count) + 1)).collect())
+}
+
+/// Writes down what moved counters. The batches that moved them must be there.
+pub(super) async fn write_moves(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    moved: Vec<(&Count, i64)>,
+) -> Result<(), DbErr> {
+    for part in bulk::parts(moved) {
+        let now = dialect.now();
+        let row = |at: usize| {
+            let place = |column: usize| format!("${}", at * 7 + column);
+            let columns: Vec<String> = (1..=7).map(place).collect();
+            format!("({}, {now})", columns.join(", "))
+        };
+        let rows: Vec<String> = (0..part.len()).map(row).collect();
+        let sql = format!(
+            "INSERT INTO counter_moves
+               (counter_id, revision, add_minor, batch_id, reversal_id, recipient_id, reason, created_at)
+             VALUES {}",
+            rows.join(", ")
+        );
+        let values = part.into_iter().flat_map(|(count, revision)| move_values(count, revision));
+        write.execute_raw(dialect.statement(sql, values)).await?;
+    }
+    Ok(())
+}
+
+fn move_values(Count { key, seen: _, add, cause }: &Count, revision: i64) -> [Value; 7] {
+    let Cause { batch, reversal, recipient, reason } = cause;
+    [
+        key.as_str().into(),
+        revision.into(),
+        (*add).into(),
+        batch.uuid().into(),
+        reversal.as_ref().map(ReversalId::as_str).into(),
+        recipient.as_ref().map(RecipientId::as_str).into(),
+        reason.as_str().into(),
+    ]
+}
+
+/// The revisions of those that exist, which nobody else moves before the commit.
+async fn lock(write: &DatabaseTransaction, dialect: Dialect, keys: Vec<&str>) -> Result<BTreeMap<String, i64>, DbErr> {
+    let lock = match dialect {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "FOR UPDATE",
+    };
+    let mut found = BTreeMap::new();
+    for part in bulk::parts(keys) {
+        let sql =
+            format!("SELECT id, revision FROM counters WHERE id IN ({}) ORDER BY id {lock}", places(1, part.len()));
+        let statement = dialect.statement(sql, part.into_iter().map(Value::from));
+        for row in write.query_all_raw(statement).await? {
+            found.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        }
+    }
+    Ok(found)
+}
+
+async fn update(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Count>) -> Result<(), DbErr> {
+    for part in bulk::parts(counts) {
+        let rows: Vec<String> = (0..part.len()).map(|at| format!("(${}, ${})", at * 2 + 1, at * 2 + 2)).collect();
+        let sql = format!(
+            "WITH fresh (id, add_minor) AS (VALUES {})
+             UPDATE counters SET value = counters.value + fresh.add_minor, revision = counters.revision + 1
+             FROM fresh WHERE counters.id = fresh.id",
+            rows.join(", ")
+        );
+        let values = part.into_iter().flat_map(|count| [Value::from(count.key.as_str()), count.add.into()]);
+        write.execute_raw(dialect.statement(sql, values)).await?;
+    }
+    Ok(())
+}
+
+/// Somebody else may have made the same counter since it was looked for.
+async fn insert(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Count>) -> Result<(), Refused> {
+    for part in bulk::parts(counts) {
+        let rows: Vec<String> = (0..part.len()).map(|at| format!("(${}, ${}, 1)", at * 2 + 1, at * 2 + 2)).collect();
+        let sql = format!(
+            "INSERT INTO counters (id, value, revision) VALUES {} ON CONFLICT (id) DO NOTHING",
+            rows.join(", ")
+        );
+        let wanted = part.len();
+        let values = part.into_iter().flat_map(|count| [Value::from(count.key.as_str()), count.add.into()]);
+        let inserted = write.execute_raw(dialect.statement(sql, values)).await?.rows_affected();
+        if usize::try_from(inserted) != Ok(wanted) {
+            return Err(Refused::Stale);
+        }
+    }
+    Ok(())
+}
+
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ")
+}
+
+fn counter(row: &QueryResult) -> Result<StoredCounter, StoreError> {
+    let key: String = at(row, 0)?;
+    let revision = Place { table: "counters", id: &key }.count("revision", at(row, 2)?)?;
+    Ok(StoredCounter { key: CounterKey::stored(key), value: at(row, 1)?, revision })
+}
+
+fn raise(key: &CounterKey, row: &QueryResult) -> Result<Raise, StoreError> {
+    let place = Place { table: "counter_moves", id: key };
+    let reversal: Option<String> = at(row, 1)?;
+    let reason: String = place.needed("reason", at(row, 2)?)?;
+    Ok(Raise {
+        batch: BatchId::new(at::<Uuid>(row, 0)?),
+        reversal: place.column("reversal_id", reversal.map(|id| id.parse()).transpose())?,
+        reason: place.word("reason", &reason, Reason::ALL, Reason::as_str)?,
+        amount_minor: at(row, 3)?,
+        since: Timestamp::from_unix_micros(at(row, 4)?),
+    })
+}
+
+fn at<T: sea_orm::TryGetable>(row: &QueryResult, index: usize) -> Result<T, StoreError> {
+    row.try_get_by_index(index).map_err(store)
+}
