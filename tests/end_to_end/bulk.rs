@@ -92,6 +92,12 @@ async fn csv_becomes_csv_or_parquet_line_by_line() {
         let bytes = |name: &str| fs::read(folder.join(format!("{name}.{ending}"))).expect("it was written");
         assert!(bytes("one") == bytes("two"), "{ending}");
     }
+    let streamed =
+        ["bulk", "calculate", "--input", "-", "--output", "-", "--models", "models", "--as-of", "2026-01-31"];
+    let mut command = disburse(folder, &streamed);
+    command.stdin(fs::File::open(folder.join("in.csv")).expect("it was written"));
+    let ran = run(command).await;
+    assert!(ran.code == 0 && ran.stdout == written, "{} {}", ran.code, ran.stderr);
     let parquet = fs::read(folder.join("one.parquet")).expect("it was written");
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
     assert_eq!(names(folder), ["in.csv", "models", "one.csv", "one.parquet", "two.csv", "two.parquet"]);
@@ -128,6 +134,8 @@ async fn every_failure_has_its_exit_code() {
     put(folder, "faulty/prj_1.json", r#"{"steps":[{"type":"share","lines":[{"recipientId":"x","ppm":1}]}]}"#);
     put(folder, "faulty/prj_2.json", r#"{"steps":[]}"#);
     put(folder, "token", "nonsense");
+    // A disk that is full.
+    std::os::unix::fs::symlink("/dev/full", folder.join("full.csv")).expect("a link");
     let calculate = "calculate --json --models models --output out.csv --input";
     for (arguments, code, word, part) in [
         ("calculate --json --models models --output in.csv --input in.csv", 2, "usage", "are the same file"),
@@ -141,6 +149,7 @@ async fn every_failure_has_its_exit_code() {
         (&format!("{calculate} odd.csv"), 65, "input_invalid", "`escrowId` was meant?"),
         ("calculate --json --models faulty --output out.csv --input in.csv", 65, "models_invalid", "2 faults"),
         ("calculate --json --models models --output no/out.csv --input in.csv", 1, "unwritable", "No such file"),
+        ("calculate --json --models models --output full.csv --input in.csv", 1, "unwritable", "No space left"),
         ("schedule --json --input in.csv", 2, "usage", "a token is needed"),
         ("schedule --json --input in.csv --token-file none", 1, "unreadable", "No such file"),
         ("schedule --json --input in.csv --token-file token --url https://127.0.0.1", 2, "usage", "http://HOST:PORT"),
@@ -170,7 +179,7 @@ async fn every_failure_has_its_exit_code() {
         fields,
         ["faulty/prj_1.json /steps/0/lines/0/recipientId invalid_format", "faulty/prj_2.json /steps no_steps"]
     );
-    assert_eq!(names(folder), ["faulty", "in.csv", "models", "odd.csv", "token"]);
+    assert_eq!(names(folder), ["faulty", "full.csv", "in.csv", "models", "odd.csv", "token"]);
 }
 
 #[tokio::test]
@@ -186,7 +195,7 @@ async fn whoever_is_interrupted_leaves_nothing_that_looks_finished() {
     let pipe = folder.join("in.csv");
     let opened = tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(pipe));
     let mut pipe = opened.await.expect("it is opened").expect("it can be opened");
-    write!(pipe, "{HEADER}esc_1,prj_1,100,EUR,,,\n").expect("it can be written");
+    writeln!(pipe, "{HEADER}esc_1,prj_1,100,EUR,,,").expect("it can be written");
     let began = Instant::now();
     while !names(folder).iter().any(|name| name.starts_with(".out.csv.")) {
         assert!(began.elapsed() < PATIENCE, "nothing is written: {}", process.said());

@@ -4,8 +4,11 @@
 //! lower-case Crockford base 32; they are stored as 16 bytes. Foreign ones are stored as text, after
 //! folding the forms that have two spellings.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+#[cfg(feature = "payouts")]
+use serde::Serializer;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{fmt, str::FromStr};
+#[cfg(feature = "payouts")]
 use uuid::Uuid;
 
 /// Why a text is not an identifier of the wanted kind.
@@ -13,13 +16,16 @@ use uuid::Uuid;
 #[error("{0}")]
 pub struct InvalidId(String);
 
+#[cfg(feature = "payouts")]
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The 26 base-32 digits of a 128-bit value; the first digit carries 3 bits.
+#[cfg(feature = "payouts")]
 fn encode(value: u128) -> String {
     (0..26).rev().map(|place| char::from(DIGITS[usize::try_from((value >> (place * 5)) & 31).unwrap_or(0)])).collect()
 }
 
+#[cfg(feature = "payouts")]
 fn decode(text: &str) -> Option<u128> {
     if text.len() != 26 || !matches!(text.as_bytes()[0], b'0'..=b'7') {
         return None;
@@ -30,6 +36,7 @@ fn decode(text: &str) -> Option<u128> {
     })
 }
 
+#[cfg(feature = "payouts")]
 macro_rules! own_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)+) => {$(
         $(#[$doc])*
@@ -85,6 +92,7 @@ macro_rules! own_ids {
     )+};
 }
 
+#[cfg(feature = "payouts")]
 own_ids! {
     /// A payout batch: what one escrow release became.
     BatchId = "batch";

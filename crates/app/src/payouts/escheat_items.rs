@@ -10,6 +10,7 @@ use crate::{
     change::{Cause, Change, Count, Escheat, New, Reason},
     job::{Job, JobKind, Lease, LeaseStep},
     ports::repository::BatchForReversal,
+    revenue::hold,
 };
 use domain::{
     apportion::apportion,
@@ -40,10 +41,16 @@ pub async fn escheat_items(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
         found.items.iter().map(|item| &item.value).filter(|item| is_unclaimed(item)).cloned().collect();
     let due_at = |item: &Item| item.updated_at.after(days(settlement.escheat_after_days));
     let (due, later): (Vec<Item>, Vec<Item>) = held.into_iter().partition(|item| due_at(item) <= now);
+    let claimed = may_be_paid(ports, &due).await?;
 
     let mut parts = Parts::default();
     let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), ports.ids);
     for item in due {
+        if claimed.contains(&item.recipient) {
+            // They came in time: their job is on its way.
+            parts.waiting.push(());
+            continue;
+        }
         let_go(&found, settlement, item, &mut work, &mut parts, (ports, now))?;
     }
     let again = later.iter().map(due_at).chain(parts.waiting.iter().map(|()| now.after(days(1)))).min();
@@ -64,13 +71,21 @@ pub async fn escheat_items(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     Ok(ports.repository.commit(change).await?)
 }
 
+/// Those of the recipients who may be paid by now.
+async fn may_be_paid(ports: Ports<'_>, items: &[Item]) -> Result<HashSet<RecipientId>, ExecuteBatchError> {
+    let ids: Vec<RecipientId> = items.iter().map(|item| item.recipient.clone()).collect();
+    let known = if ids.is_empty() { Vec::new() } else { ports.repository.recipients(&ids).await? };
+    let free = known.into_iter().filter(|stored| hold(Some(&stored.value), false, ports.rails).is_none());
+    Ok(free.map(|stored| stored.value.id).collect())
+}
+
 /// What the letting go of several items comes to.
 #[derive(Default)]
 struct Parts {
     counts: BTreeMap<RecipientId, Count>,
     escheats: Vec<Escheat>,
     posted: Vec<domain::ledger::Transaction>,
-    /// Items that nobody can take now.
+    /// Items that wait: nobody can take them now, or their recipient is about to.
     waiting: Vec<()>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn apportion(pool: i64, weights: &[u64], total: u64, ties: Ties) -> V
         *share = Share { value: 1, floor: 1, remainder: 0 };
     }
     // The units that are left are fewer than the other lines with a remainder, so nobody is lifted twice.
-    give(&mut shares, left - lifted, ties, |shares, at| shares[at].value += 1);
+    give(&mut shares, left - lifted, ties, 1);
     shares
 }
 

@@ -87,7 +87,7 @@ impl Ties {
 pub(crate) fn by_weight(amount: i64, weights: &[u64], total: u64, ties: Ties, shares: &mut Vec<Share>) {
     let left = floors(amount, weights, total, shares);
     let sign: i64 = if amount < 0 { -1 } else { 1 };
-    give(shares, left, ties, |shares, at| shares[at].value += sign);
+    give(shares, left, ties, sign);
     debug_assert!(shares.iter().map(|share| i128::from(share.value)).sum::<i128>() == i128::from(amount));
 }
 
@@ -137,11 +137,11 @@ fn signed(magnitude: u64, sign: i64) -> i64 {
     (magnitude as i64).wrapping_mul(sign)
 }
 
-/// Lines up to which looking for the largest remainder again and again is faster than sorting.
-const FEW: usize = 16;
+/// Lines up to which comparing each with each is faster than sorting.
+const FEW: usize = 12;
 
-/// Gives one unit each to the `count` lines with the largest remainder, ties as told.
-fn give(shares: &mut [Share], count: u64, ties: Ties, mut unit: impl FnMut(&mut [Share], usize)) {
+/// Gives one unit of that sign each to the `count` lines with the largest remainder, ties as told.
+fn give(shares: &mut [Share], count: u64, ties: Ties, sign: i64) {
     // Fewer units are left than lines have a remainder, so the count fits.
     let count = usize::try_from(count).unwrap_or(shares.len()).min(shares.len());
     if count == 0 {
@@ -149,23 +149,21 @@ fn give(shares: &mut [Share], count: u64, ties: Ties, mut unit: impl FnMut(&mut 
     }
     let lines = shares.len();
     if lines <= FEW {
-        // The remainder of each line and one more; nothing, once it has its unit.
+        // Without a branch that depends on the amount: it would be guessed wrongly half of the time.
         let mut rest = [0; FEW];
-        for (rest, share) in rest.iter_mut().zip(&*shares) {
-            *rest = share.remainder + 1;
+        let (last, first) = shares.split_at_mut(ties.first.min(lines));
+        for (rest, share) in rest.iter_mut().zip(first.iter().chain(&*last)) {
+            *rest = share.remainder;
         }
-        let first = ties.first.min(lines);
-        for _ in 0..count {
-            let (mut best, mut most) = (first, 0);
-            let mut look = |at: usize| {
-                if rest[at] > most {
-                    (best, most) = (at, rest[at]);
-                }
-            };
-            (first..lines).for_each(&mut look);
-            (0..first).for_each(&mut look);
-            rest[best] = 0;
-            unit(shares, best);
+        let mut at = 0;
+        for part in [first, last] {
+            for share in part {
+                let (before, after) = rest[..lines].split_at(at);
+                let ahead = before.iter().map(|other| usize::from(*other >= share.remainder)).sum::<usize>()
+                    + after.iter().map(|other| usize::from(*other > share.remainder)).sum::<usize>();
+                share.value += sign * i64::from(ahead < count);
+                at += 1;
+            }
         }
         return;
     }
@@ -174,7 +172,7 @@ fn give(shares: &mut [Share], count: u64, ties: Ties, mut unit: impl FnMut(&mut 
     order.select_nth_unstable_by_key(count - 1, key);
     order.truncate(count);
     for at in order {
-        unit(shares, at);
+        shares[at].value += sign;
     }
 }
 

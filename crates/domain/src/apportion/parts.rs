@@ -16,7 +16,7 @@ pub(crate) fn apportion(amount: i64, entitled: &[u128], denominator: u64, ties: 
             Share { value: floor, floor, remainder }
         })
         .collect();
-    give(&mut shares, left.unsigned_abs(), ties, |shares, at| shares[at].value += 1);
+    give(&mut shares, left.unsigned_abs(), ties, 1);
     shares
 }
 

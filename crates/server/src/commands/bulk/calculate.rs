@@ -104,9 +104,9 @@ fn calculate(
     if output.as_os_str() == "-" && *json {
         return Err(BulkError::Usage("--json and --output - both want standard output".to_owned()));
     }
-    let mut files: Vec<(&str, &Path)> = vec![("--input", input), ("--output", output)];
-    files.extend(reject.as_deref().map(|reject| ("--reject", reject)));
-    output::all_different(&files)?;
+    let mut outputs: Vec<(&str, &Path)> = vec![("--output", output)];
+    outputs.extend(reject.as_deref().map(|reject| ("--reject", reject)));
+    output::all_different(input, &outputs)?;
 
     let models = Models::load(models)?;
     let source = Source::open(input)?;

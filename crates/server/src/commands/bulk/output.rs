@@ -88,26 +88,32 @@ impl Drop for Output {
     }
 }
 
-/// Refuses names that mean the same file.
-pub(super) fn all_different(files: &[(&str, &Path)]) -> Result<(), BulkError> {
-    let real = |path: &Path| {
-        fs::canonicalize(path).ok().or_else(|| {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
-        })
-    };
+/// Refuses names that mean the same file. What is no file may be named twice, but for standard output.
+pub(super) fn all_different(input: &Path, outputs: &[(&str, &Path)]) -> Result<(), BulkError> {
+    let is_stream = |path: &Path| path.as_os_str() == "-";
+    let mut files: Vec<(&str, &Path)> = Vec::new();
+    files.extend(Some(("--input", input)).filter(|_| !is_stream(input)));
+    files.extend(outputs);
     for (at, (name, path)) in files.iter().enumerate() {
         for (other, other_path) in &files[..at] {
             let is_same = match (real(path), real(other_path)) {
                 (Some(path), Some(other)) => path == other,
                 _ => path == other_path,
             };
-            if is_same && (fs::metadata(path).map_or(true, |found| found.is_file()) || path.as_os_str() == "-") {
+            if is_same && (is_stream(path) || fs::metadata(path).map_or(true, |found| found.is_file())) {
                 return Err(BulkError::Usage(format!("{name} and {other} are the same file, {}", path.display())));
             }
         }
     }
     Ok(())
+}
+
+/// Where a file is, or will be.
+fn real(path: &Path) -> Option<PathBuf> {
+    fs::canonicalize(path).ok().or_else(|| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
+    })
 }
 
 #[cfg(test)]
@@ -160,11 +166,13 @@ mod tests {
         let (one, two) = (folder.path().join("a.csv"), folder.path().join("b.csv"));
         let same = folder.path().join("./a.csv");
         fs::write(&one, "").unwrap();
-        assert!(all_different(&[("--input", &one), ("--output", &two)]).is_ok());
-        let error = all_different(&[("--input", &one), ("--output", &same)]).unwrap_err();
+        assert!(all_different(&one, &[("--output", &two)]).is_ok());
+        let error = all_different(&one, &[("--output", &same)]).unwrap_err();
         assert!(error.to_string().starts_with("--output and --input are the same file"), "{error}");
         let nothing = Path::new("/dev/null");
-        assert!(all_different(&[("--output", nothing), ("--reject", nothing)]).is_ok());
-        assert!(all_different(&[("--output", Path::new("-")), ("--reject", Path::new("-"))]).is_err());
+        assert!(all_different(&one, &[("--output", nothing), ("--reject", nothing)]).is_ok());
+        let stream = Path::new("-");
+        assert!(all_different(stream, &[("--output", stream)]).is_ok());
+        assert!(all_different(stream, &[("--output", stream), ("--reject", stream)]).is_err());
     }
 }

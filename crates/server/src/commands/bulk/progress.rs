@@ -39,8 +39,8 @@ impl Progress {
         self.done += weight;
         self.rows += rows;
         if let Some(bar) = &self.bar {
-            bar.set_position(self.done);
             bar.set_message(self.message());
+            bar.set_position(self.done);
             return;
         }
         let tenths = self.total.filter(|total| *total > 0).map(|total| (self.done * 10 / total).min(10));

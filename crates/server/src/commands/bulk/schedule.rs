@@ -79,9 +79,8 @@ struct Ready {
 
 /// Sends until the file is done, or somebody asks to stop.
 pub(super) async fn run(args: &Args, signals: StopSignals) -> Result<(), BulkError> {
-    let mut files: Vec<(&str, &Path)> = vec![("--input", &args.input)];
-    files.extend(args.reject.as_deref().map(|reject| ("--reject", reject)));
-    output::all_different(&files)?;
+    let rejects: Vec<(&str, &Path)> = args.reject.as_deref().map(|reject| ("--reject", reject)).into_iter().collect();
+    output::all_different(&args.input, &rejects)?;
     let client = Client::new(&args.url, token(args)?, Duration::from_secs(args.give_up_after))?;
     let source = Source::open(&args.input)?;
     let columns = Columns::find(source.header(), args.ignore_unknown_columns)?;

@@ -1,5 +1,6 @@
 //! What a run came to: rows, lines, and sums for each currency.
 
+use super::progress::grouped;
 use comfy_table::{Cell, CellAlignment, Table};
 use domain::{calculation::Totals, currency::Currency, money::Money};
 use serde::Serialize;
@@ -87,7 +88,7 @@ impl Tally {
                 Ok(amount) => Money::new(amount, *currency).to_string(),
                 Err(_) => format!("{amount} minor units {currency}"),
             };
-            let cells = std::iter::once(of.releases.to_string()).chain(amounts.map(money));
+            let cells = std::iter::once(grouped(of.releases)).chain(amounts.map(money));
             table.add_row(cells.map(|cell| Cell::new(cell).set_alignment(CellAlignment::Right)));
         }
         table
