@@ -40,3 +40,43 @@ fn the_states_of_an_item_are_printed() {
     );
     assert_current("docs/states.md", &page, "`UPDATE_DOCS=1 cargo xtask test --only test`");
 }
+
+/// The relative links of a page, without what stands behind `#`.
+fn links(page: &str) -> Vec<&str> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let paths = targets.map(|target| target.split('#').next().unwrap_or_default());
+    paths.filter(|path| !path.is_empty() && !path.contains("://")).collect()
+}
+
+/// A map whose roads lead nowhere is worse than none.
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut pages: Vec<std::path::PathBuf> = Vec::new();
+    let mut folders = vec![root().join("docs")];
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
+        pages.push(root().join(name));
+    }
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("it can be listed").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut seen = 0;
+    let mut dead = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).expect("it can be read");
+        for link in links(&text) {
+            seen += 1;
+            if !page.parent().expect("it lies in a folder").join(link).exists() {
+                dead.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+    assert!(seen > 100, "the scan finds what is there: {seen}");
+}
