@@ -2,7 +2,7 @@
 //!
 //!     cargo build --release -p server
 //!     cargo bench -p benches --bench bulk                 # a million releases
-//!     BULK_ROWS=20000000 cargo bench -p benches --bench bulk
+//!     BULK_ROWS=20000000 BULK_RUNS=1 cargo bench -p benches --bench bulk
 //!
 //! `DISBURSE_BIN` names another binary, `TMPDIR` another disk.
 
@@ -19,10 +19,10 @@ use std::{
 };
 
 const PROJECTS: u64 = 100;
-const RUNS: usize = 3;
 
 fn main() {
-    let rows: u64 = env::var("BULK_ROWS").map_or(1_000_000, |rows| rows.parse().unwrap());
+    let number = |name: &str, default: u64| env::var(name).map_or(default, |number| number.parse().unwrap());
+    let (rows, runs) = (number("BULK_ROWS", 1_000_000), number("BULK_RUNS", 7));
     let folder = tempfile::tempdir().unwrap();
     let binary = binary();
     models(&folder.path().join("models"));
@@ -30,7 +30,7 @@ fn main() {
     releases(&input, rows);
     let size = fs::metadata(&input).unwrap().len();
     println!(
-        "{rows} releases of {PROJECTS} projects, 2 recipients each, {} MB of CSV; the best of {RUNS} runs",
+        "{rows} releases of {PROJECTS} projects, 2 recipients each, {} MB of CSV; the best of {runs} runs",
         size >> 20
     );
     println!(
@@ -40,7 +40,7 @@ fn main() {
     let cores = thread::available_parallelism().unwrap().get();
     for output in ["csv", "parquet"] {
         for threads in [1, cores] {
-            let runs = (0..RUNS).map(|_| run(&binary, folder.path(), &input, output, threads));
+            let runs = (0..runs).map(|_| run(&binary, folder.path(), &input, output, threads));
             let (seconds, peak_kb) = runs.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
             let size = fs::metadata(folder.path().join(format!("splits.{output}"))).unwrap().len();
             let rate = rows as f64 / seconds;

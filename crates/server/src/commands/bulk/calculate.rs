@@ -73,7 +73,7 @@ struct Summary {
 /// should not be small, and text need not wait.
 fn lines_wanted(format: Format) -> usize {
     match format {
-        Format::Csv => 1 << 15,
+        Format::Csv => 1 << 12,
         Format::Parquet => 1 << 17,
     }
 }

@@ -55,7 +55,11 @@ impl CsvLines {
             text.extend_from_slice(head.currency.code().as_bytes());
             for amount in amounts(line) {
                 text.push(b',');
-                text.extend_from_slice(digits.format(amount).as_bytes());
+                // Tax and what is held are mostly nothing.
+                match amount {
+                    0 => text.push(b'0'),
+                    amount => text.extend_from_slice(digits.format(amount).as_bytes()),
+                }
             }
             text.extend_from_slice(&rendered.tail);
         }

@@ -33,6 +33,9 @@ impl Rejects {
     /// A file, or the first few on standard error.
     pub(super) fn new(path: Option<&Path>) -> Result<Self, BulkError> {
         let Some(path) = path else { return Ok(Self { file: None, count: 0, text: Vec::new() }) };
+        if path.as_os_str() == "-" {
+            return Err(BulkError::Usage("--reject needs a file".to_owned()));
+        }
         let mut file = Output::create(path)?;
         writeln!(file, "{HEADER}").map_err(|error| BulkError::write(path, error))?;
         Ok(Self { file: Some(file), count: 0, text: Vec::new() })
