@@ -67,8 +67,8 @@ pub trait PayoutRepository: Send + Sync {
     /// [`StoreError`].
     async fn counters_of(&self, kind: &str, recipient: &RecipientId) -> Result<Vec<StoredCounter>, StoreError>;
 
-    /// What raised a counter and was not moved back since, summed up by batch and reversal, newest first: at most
-    /// `limit` sums above zero.
+    /// What raised a counter and was not moved back since, summed up by batch, the one that raised it last first: at
+    /// most `limit` sums above zero. What moves a part back changes a sum, not its place.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -147,12 +147,12 @@ pub struct StoredCounter {
     pub revision: u32,
 }
 
-/// What raised a counter: the sum of a batch's movements, or of a reversal's.
+/// What raised a counter: the sum of a batch's movements, those of its reversals included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raise {
     /// The batch.
     pub batch: BatchId,
-    /// The reversal of that batch, if it was one.
+    /// The reversal of that batch that raised it, if one did.
     pub reversal: Option<ReversalId>,
     /// Why.
     pub reason: Reason,
