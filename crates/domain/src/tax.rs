@@ -2,7 +2,12 @@
 //!
 //! Rates change by law and by treaty; none of them is written into the code. Source: revenue-engine design, section 3.
 
-use crate::{apportion, currency::Currency, day::Day, revenue_model::WHOLE_PPM};
+use crate::{
+    apportion,
+    currency::Currency,
+    day::Day,
+    revenue_model::{WHOLE_PPM, spec::is_default},
+};
 use serde::{Deserialize, Serialize};
 
 /// Most rules of one profile.
@@ -66,9 +71,6 @@ fn one() -> u64 {
 }
 fn is_one(units: &u64) -> bool {
     *units == 1
-}
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// What a rate applies to.

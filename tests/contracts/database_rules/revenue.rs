@@ -92,8 +92,8 @@ async fn what_was_split_and_taken_back_cannot_be_edited(sql: &Sql) {
         ("batch_lines", "payable_minor = payable_minor"),
         ("batch_lines", "taxes = '[]'"),
         ("batch_inputs", "inputs = '{}'"),
-        ("counter_moves", "add_minor = add_minor * 2"),
-        ("counter_moves", "created_at = created_at"),
+        ("counter_movements", "add_minor = add_minor * 2"),
+        ("counter_movements", "created_at = created_at"),
         ("reversals", "reason = 'another'"),
         ("reversals", "amount_minor = amount_minor + 1"),
         ("reversal_lines", "gross_minor = gross_minor + 1, net_minor = net_minor + 1"),
@@ -175,7 +175,7 @@ async fn lines_add_up(sql: &Sql) {
 
 async fn movements_have_a_reason_and_a_batch(sql: &Sql) {
     lived_in(sql).await;
-    let (from, key) = (("counter_moves", "counter_id = 'carried:rec_bob:USD'"), [("revision", "revision + 100")]);
+    let (from, key) = (("counter_movements", "counter_id = 'carried:rec_bob:USD'"), [("revision", "revision + 100")]);
     let broken: [&[(&str, &str)]; 4] =
         [&[("reason", "'because'")], &[("reason", "'Release'")], &[("add_minor", "0")], &[("revision", "0")]];
     let of_nobody = copying(sql, from, &[key[0], ("batch_id", any_id(sql))]).await;
@@ -252,7 +252,7 @@ async fn counters_that_drifted_are_counted(sql: &Sql) {
     }
     assert_eq!(sql.books().await.unwrap().carried, carried, "what is carried is what the moves say");
     // A move of a counter that does not exist.
-    let from = ("counter_moves", "counter_id = 'debt:rec_ana:USD' AND revision = 1");
+    let from = ("counter_movements", "counter_id = 'debt:rec_ana:USD' AND revision = 1");
     let stray = copying(sql, from, &[("counter_id", "'debt:rec_eve:USD'")]).await;
     run(sql, &stray).await.unwrap();
     assert_eq!(drifted().await, 3);

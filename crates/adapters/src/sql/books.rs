@@ -183,13 +183,13 @@ impl Read<'_> {
     async fn counted(&self, kind: &str) -> Result<Vec<(RecipientId, Currency, SumMinor)>, StoreError> {
         // `;` is the character after `:`.
         let sql = format!(
-            "SELECT counter_id, {} FROM counter_moves WHERE counter_id >= $1 AND counter_id < $2 GROUP BY counter_id",
+            "SELECT counter_id, {} FROM counter_movements WHERE counter_id >= $1 AND counter_id < $2 GROUP BY counter_id",
             sum("add_minor")
         );
         let mut sums = Vec::new();
         for row in self.rows(&sql, vec![format!("{kind}:").into(), format!("{kind};").into()]).await? {
             let id: String = at(&row, 0)?;
-            let place = Place { table: "counter_moves", id: &id };
+            let place = Place { table: "counter_movements", id: &id };
             let mut words = id.split(':').skip(1);
             let recipient = place.needed("counter_id", words.next())?;
             let currency = place.needed("counter_id", words.next())?;
@@ -206,7 +206,7 @@ impl Read<'_> {
     async fn drifted_counters(&self) -> Result<u64, StoreError> {
         self.count(
             "SELECT count(*) FROM (
-               SELECT counters.id FROM counters FULL JOIN counter_moves step ON step.counter_id = counters.id
+               SELECT counters.id FROM counters FULL JOIN counter_movements step ON step.counter_id = counters.id
                GROUP BY counters.id, step.counter_id, counters.value, counters.revision
                HAVING counters.id IS NULL OR counters.revision <> count(step.revision)
                  OR counters.value <> coalesce(sum(step.add_minor), 0)

@@ -51,7 +51,7 @@ impl Sql {
         let sql = "SELECT batch_id, max(CASE WHEN add_minor > 0 THEN reversal_id END),
                      max(CASE WHEN add_minor > 0 THEN reason END), CAST(sum(add_minor) AS bigint),
                      min(CASE WHEN add_minor > 0 THEN created_at END)
-                   FROM counter_moves WHERE counter_id = $1
+                   FROM counter_movements WHERE counter_id = $1
                    GROUP BY batch_id HAVING sum(add_minor) > 0
                    ORDER BY max(CASE WHEN add_minor > 0 THEN revision END) DESC LIMIT $2";
         let statement = self.dialect().statement(sql, [key.as_str().into(), i64::from(limit).into()]);
@@ -66,12 +66,12 @@ pub(super) async fn movements_of(
     dialect: Dialect,
     batch: BatchId,
 ) -> Result<Vec<Movement>, StoreError> {
-    let sql = "SELECT counter_id, add_minor, reversal_id, recipient_id, reason FROM counter_moves
+    let sql = "SELECT counter_id, add_minor, reversal_id, recipient_id, reason FROM counter_movements
                WHERE batch_id = $1 ORDER BY created_at, counter_id, revision";
     let rows = read.query_all_raw(dialect.statement(sql, [batch.uuid().into()])).await.map_err(store)?;
     let movement = |row: &QueryResult| {
         let key: String = at(row, 0)?;
-        let place = Place { table: "counter_moves", id: &key };
+        let place = Place { table: "counter_movements", id: &key };
         let reversal: Option<String> = at(row, 2)?;
         let recipient: Option<String> = at(row, 3)?;
         let reason: String = at(row, 4)?;
@@ -125,7 +125,7 @@ pub(super) async fn write_moves(
         };
         let rows: Vec<String> = (0..part.len()).map(row).collect();
         let sql = format!(
-            "INSERT INTO counter_moves
+            "INSERT INTO counter_movements
                (counter_id, revision, add_minor, batch_id, reversal_id, recipient_id, reason, created_at)
              VALUES {}",
             rows.join(", ")
@@ -211,7 +211,7 @@ fn counter(row: &QueryResult) -> Result<StoredCounter, StoreError> {
 }
 
 fn raise(key: &CounterKey, row: &QueryResult) -> Result<Raise, StoreError> {
-    let place = Place { table: "counter_moves", id: key };
+    let place = Place { table: "counter_movements", id: key };
     let reversal: Option<String> = at(row, 1)?;
     let reason: String = place.needed("reason", at(row, 2)?)?;
     Ok(Raise {

@@ -298,7 +298,7 @@ fn book(
     let inputs = BatchInputs { batch: id, inputs: facts.inputs(&ask.deductions).write() };
     let rows = std::iter::once(New::Batch(batch.clone())).chain([New::Inputs(inputs)]);
     let change = Change {
-        count: facts.count(&calculation.moves, id),
+        count: facts.count(&calculation.movements, id),
         post,
         enqueue,
         publish: events(&batch, &items, ids, now),

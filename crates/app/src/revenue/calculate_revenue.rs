@@ -10,7 +10,7 @@ use crate::{
     ports::{Ids, PayoutRepository, Rails, StoreError, repository::InForce},
 };
 use domain::{
-    calculation::{self, Calculation, CalculationError, Counter, Deduction, LawBroken, Move, Request},
+    calculation::{self, Calculation, CalculationError, Counter, Deduction, LawBroken, Movement, Request},
     day::Day,
     ids::{CalculationId, ProjectId, RecipientId},
     money::Money,
@@ -60,7 +60,7 @@ pub struct Calculated {
     /// The breakdown.
     pub calculation: Calculation,
     /// What would be counted: the counter, whose line moves it, and how far.
-    pub moves: Vec<(String, Option<RecipientId>, i64)>,
+    pub movements: Vec<(String, Option<RecipientId>, i64)>,
 }
 
 /// Why there is no answer, in the order of the checks.
@@ -141,8 +141,8 @@ pub async fn calculate_revenue(
         counts: &facts.counts,
         detail: ask.detail,
     })?;
-    let name = |step: &Move| facts.key(step).map_or_else(|| counter_name(&model, step), |key| key.to_string());
-    let moves = calculation.moves.iter().map(|step| (name(step), step.recipient.clone(), step.add)).collect();
+    let name = |step: &Movement| facts.key(step).map_or_else(|| counter_name(&model, step), |key| key.to_string());
+    let movements = calculation.movements.iter().map(|step| (name(step), step.recipient.clone(), step.add)).collect();
     Ok(Calculated {
         id: CalculationId::new(ids.fresh()),
         project,
@@ -151,7 +151,7 @@ pub async fn calculate_revenue(
         as_of,
         ledger_version: facts.ledger_version(),
         calculation,
-        moves,
+        movements,
     })
 }
 
@@ -161,7 +161,7 @@ fn check_inline(spec: &ModelSpec, at: &str) -> Result<RevenueModel, SplitInvalid
 }
 
 /// What an inline model would count, if it were stored.
-fn counter_name(model: &RevenueModel, step: &Move) -> String {
+fn counter_name(model: &RevenueModel, step: &Movement) -> String {
     let Counter::Model(place) = &step.counter else { return String::new() };
     match model.counted().get(*place) {
         Some(Counted::Recouped { key, .. }) => format!("recouped:{key}"),

@@ -5,7 +5,7 @@ use crate::{
     ports::{PayoutRepository, Rails, StoreError},
 };
 use domain::{
-    calculation::{Counter, Deduction, Move, Party, Withholding},
+    calculation::{Counter, Deduction, Movement, Party, Withholding},
     counter::CounterKey,
     currency::Currency,
     day::Day,
@@ -107,7 +107,7 @@ impl Facts {
     }
 
     /// The counter that a move is about.
-    pub(crate) fn key(&self, step: &Move) -> Option<CounterKey> {
+    pub(crate) fn key(&self, step: &Movement) -> Option<CounterKey> {
         let who = step.recipient.as_ref();
         match &step.counter {
             Counter::Model(place) => self.model_keys.get(*place).cloned(),
@@ -117,16 +117,16 @@ impl Facts {
         }
     }
 
-    /// The moves as they are committed: everything that was read of the model is held still, so that two releases
+    /// The movements as they are committed: everything that was read of the model is held still, so that two releases
     /// never count the same.
-    pub(crate) fn count(&self, moves: &[Move], batch: BatchId) -> Vec<Count> {
+    pub(crate) fn count(&self, movements: &[Movement], batch: BatchId) -> Vec<Count> {
         let mut counts: BTreeMap<CounterKey, Count> = BTreeMap::new();
         let mut add = |key: CounterKey, add: i64, recipient: Option<RecipientId>| {
             let seen = Some(self.counters.get(&key).map_or(0, |(_, revision)| *revision));
             let cause = Cause { batch, reversal: None, recipient, reason: Reason::Release };
             counts.entry(key.clone()).or_insert(Count { key, seen, add: 0, cause }).add += add;
         };
-        for step in moves {
+        for step in movements {
             if let Some(key) = self.key(step) {
                 add(key, step.add, step.recipient.clone());
             }

@@ -151,27 +151,28 @@ fn check(model: &RevenueModel, release: &Release) -> Result<i64, CalculationErro
 }
 
 fn totals(release: &Release, work: &Work) -> Result<Totals, CalculationError> {
-    let mut totals = Totals { deductions_minor: release.deductions_minor, ..Totals::default() };
+    let mut sums = Amounts::default();
     let (mut carried_in, mut carried_forward, mut payable) = (0i128, 0i128, 0i128);
     for line in &work.lines {
-        totals.gross_minor += line.gross_minor;
-        totals.fee_minor += line.fee_minor;
-        totals.fee_tax_minor += line.fee_tax_minor;
-        totals.tax_minor += line.tax_minor;
-        totals.net_minor += line.net_minor;
-        totals.recovered_minor += line.recovered_minor;
-        totals.held_minor += line.held_minor;
+        sums.gross_minor += line.gross_minor;
+        sums.feeable_minor += line.feeable_minor;
+        sums.fee_minor += line.fee_minor;
+        sums.fee_tax_minor += line.fee_tax_minor;
+        sums.tax_minor += line.tax_minor;
+        sums.net_minor += line.net_minor;
+        sums.recovered_minor += line.recovered_minor;
+        sums.held_minor += line.held_minor;
         carried_in += i128::from(line.carried_in_minor);
         carried_forward += i128::from(line.carried_forward_minor);
         payable += i128::from(line.payable_minor);
     }
     // These three alone hold money of other releases, so that they may exceed this one.
     let fits = |sum: i128| i64::try_from(sum).map_err(|_| CalculationError::CarriedOutOfRange);
-    totals.carried_in_minor = fits(carried_in)?;
-    totals.carried_forward_minor = fits(carried_forward)?;
-    totals.payable_minor = fits(payable)?;
-    totals.fee_elsewhere_minor = work.fee_elsewhere_minor;
-    Ok(totals)
+    sums.carried_in_minor = fits(carried_in)?;
+    sums.carried_forward_minor = fits(carried_forward)?;
+    sums.payable_minor = fits(payable)?;
+    let (deductions_minor, fee_elsewhere_minor) = (release.deductions_minor, work.fee_elsewhere_minor);
+    Ok(Totals { deductions_minor, sums, fee_elsewhere_minor })
 }
 
 /// What a release came to. It lives until the next one is split.

@@ -137,7 +137,7 @@ pub struct Calculation {
     /// What the caller should look at, though nothing is wrong.
     pub warnings: Vec<Warning>,
     /// What must be counted together with this.
-    pub moves: Vec<Move>,
+    pub movements: Vec<Movement>,
 }
 
 /// What one recipient gets.
@@ -192,33 +192,22 @@ pub struct RuleTax {
 pub struct Totals {
     /// What was taken off before the split.
     pub deductions_minor: i64,
-    /// The pool that was split.
-    pub gross_minor: i64,
-    /// The platform's part, tax on it included.
-    pub fee_minor: i64,
-    /// Of `fee_minor`, the tax on the fee.
-    pub fee_tax_minor: i64,
-    /// Withheld.
-    pub tax_minor: i64,
-    /// Owed to recipients.
-    pub net_minor: i64,
-    /// What earlier releases carried.
-    pub carried_in_minor: i64,
-    /// What debts took.
-    pub recovered_minor: i64,
-    /// What is held.
-    pub held_minor: i64,
-    /// What is carried to later releases.
-    pub carried_forward_minor: i64,
-    /// What is paid now.
-    pub payable_minor: i64,
+    /// Each column, summed up over the lines.
+    pub sums: Amounts,
     /// A fee that is not in the lines: the platform waived it, or the payer paid it on top.
     pub fee_elsewhere_minor: i64,
 }
 
+impl Deref for Totals {
+    type Target = Amounts;
+    fn deref(&self) -> &Amounts {
+        &self.sums
+    }
+}
+
 /// Something that must be counted together with the result, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
+pub struct Movement {
     /// What is counted.
     pub counter: Counter,
     /// Whose line moves it, if it is one.
@@ -350,7 +339,7 @@ pub fn calculate(request: Request<'_>) -> Result<Calculation, CalculationError> 
         totals,
         explanation: explanation.into_lines(),
         warnings: warnings(&calculator, model),
-        moves: moves(&calculator, model, counts, day),
+        movements: movements(&calculator, model, counts, day),
     };
     if detail == Detail::Full {
         laws::assert_explained(&calculation)?;
@@ -399,12 +388,12 @@ fn warnings(calculator: &Calculator<'_>, model: &RevenueModel) -> Vec<Warning> {
     calculator.work().notices.iter().filter_map(warning).collect()
 }
 
-fn moves(calculator: &Calculator<'_>, model: &RevenueModel, counts: &[i64], day: Day) -> Vec<Move> {
-    let mut moves = Vec::new();
+fn movements(calculator: &Calculator<'_>, model: &RevenueModel, counts: &[i64], day: Day) -> Vec<Movement> {
+    let mut movements = Vec::new();
     let mut add = |counter: Counter, who: Option<usize>, add: i64| {
         if add != 0 {
             let recipient = who.map(|who| model.recipients()[who].clone());
-            moves.push(Move { counter, recipient, add });
+            movements.push(Movement { counter, recipient, add });
         }
     };
     for (place, counted) in model.counted().iter().enumerate() {
@@ -422,7 +411,7 @@ fn moves(calculator: &Calculator<'_>, model: &RevenueModel, counts: &[i64], day:
         add(Counter::Carried, Some(who), line.carried_forward_minor - line.carried_in_minor);
         add(Counter::Debt, Some(who), -line.recovered_minor);
     }
-    moves
+    movements
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn seventy_thirty_with_a_fee_of_five_percent() {
     let result = run(200_000, &model(&[700_000, 300_000], "ppm", json!({ "ratePpm": 50_000 })), &[]);
     assert_eq!(text(&result), "140000-7000-0=133000 60000-3000-0=57000");
     assert_eq!(result.totals.net_minor, 190_000);
-    assert!(result.moves.is_empty(), "a plain share model counts nothing");
+    assert!(result.movements.is_empty(), "a plain share model counts nothing");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_year_is_counted_by_the_rule_that_looks_at_it() {
     let result = run(300, &model(&[1], "weight", json!(null)), &[party]);
     assert_eq!(text(&result), "300-0-20=280");
     let counter = Counter::TaxBase { rule: "us_nra".to_owned(), period: "fy2026".to_owned() };
-    assert_eq!(result.moves, [Move { counter, recipient: Some(rec(0)), add: 300 }]);
+    assert_eq!(result.movements, [Movement { counter, recipient: Some(rec(0)), add: 300 }]);
 }
 
 #[test]
@@ -244,8 +244,8 @@ fn a_debt_comes_before_a_hold_and_a_hold_before_what_is_carried() {
     assert_eq!(settled(&run(160, &one, &[party(None)])), "160+70=30+0+0+200");
     let held = run(100, &one, &[party(Some(HoldReason::RecipientPending))]);
     assert_eq!(settled(&held), "100+0=30+70+0+0");
-    let debt = Move { counter: Counter::Debt, recipient: Some(rec(0)), add: -30 };
-    assert_eq!(held.moves, [debt], "what is carried stays where it is");
+    let debt = Movement { counter: Counter::Debt, recipient: Some(rec(0)), add: -30 };
+    assert_eq!(held.movements, [debt], "what is carried stays where it is");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn nothing_new_and_nothing_to_send_leaves_what_is_carried_where_it_is() {
     let parties = [Party { carried_minor: 70, minimum_minor: 100, ..Party::default() }, Party::default()];
     let result = run(1, &model(&[1, 1_000], "weight", json!(null)), &parties);
     assert_eq!(settled(&result), "0+0=0+0+0+0");
-    assert!(result.moves.is_empty() && result.warnings.is_empty());
+    assert!(result.movements.is_empty() && result.warnings.is_empty());
 }
 
 #[test]
@@ -309,8 +309,8 @@ fn part_of_a_share_goes_to_another_until_it_is_recouped() {
     let with = |counted: i64| calculate(Request { counts: &[counted], ..ask(200, &model, &[]) }).unwrap();
     assert_eq!(text(&with(0)), "50-0-0=50 100-0-0=100 50-0-0=50");
     assert_eq!(text(&with(50)), "90-0-0=90 100-0-0=100 10-0-0=10");
-    assert_eq!(with(60).moves, []);
-    assert_eq!(with(50).moves[0].add, 10);
+    assert_eq!(with(60).movements, []);
+    assert_eq!(with(50).movements[0].add, 10);
 }
 
 /// No release leaves a count below zero behind; if one is there, it counts as nothing.

@@ -23,7 +23,7 @@ use crate::{
     ids::{ProjectId, RecipientId},
     tax::TaxProfile,
 };
-use spec::{Fallback, FeeBearer, FeeOnRefund, FeeScope, TierMode};
+use spec::{Fallback, FeeBearer, FeeScope, TierMode};
 
 /// Days after which a held line is unclaimed, unless the model says otherwise.
 pub const ESCHEAT_AFTER_DAYS: u32 = 1_095;
@@ -83,10 +83,6 @@ impl RevenueModel {
     }
     pub(crate) fn fee(&self) -> &Fee {
         &self.fee
-    }
-    /// Whether a refund gives the platform fee back.
-    pub fn fee_on_refund(&self) -> FeeOnRefund {
-        self.fee.on_refund
     }
     /// How recipients are taxed of whom there is no valid profile.
     pub fn default_tax(&self) -> Option<&TaxProfile> {
@@ -191,7 +187,6 @@ pub(crate) struct Fee {
     /// By place; empty if nobody is.
     pub(crate) exempt: Vec<bool>,
     pub(crate) tax_ppm: u64,
-    pub(crate) on_refund: FeeOnRefund,
 }
 
 impl Fee {

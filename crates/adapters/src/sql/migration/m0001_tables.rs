@@ -5,27 +5,11 @@
 
 use super::{
     rules,
-    script::{dialect_of, spell},
+    script::{Script, spell},
 };
 use crate::sql::dialect::Dialect;
-use sea_orm_migration::prelude::*;
 
-pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0001_tables"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let script = script(dialect_of(manager)?);
-        manager.get_connection().execute_unprepared(&script).await?;
-        Ok(())
-    }
-}
+pub(super) const MIGRATION: Script = Script { name: "m0001_tables", statements: script };
 
 fn script(dialect: Dialect) -> String {
     let mut script = spell(dialect, TABLES);

@@ -1,24 +1,8 @@
 //! Keys of requests that may be sent again, and what was answered to them.
 
-use super::script::{dialect_of, spell};
-use sea_orm_migration::prelude::*;
+use super::script::{Script, spell};
 
-pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0002_idempotency"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let script = spell(dialect_of(manager)?, TABLES);
-        manager.get_connection().execute_unprepared(&script).await?;
-        Ok(())
-    }
-}
+pub(super) const MIGRATION: Script = Script { name: "m0002_idempotency", statements: |dialect| spell(dialect, TABLES) };
 
 const TABLES: &str = "
 CREATE TABLE idempotency_keys (

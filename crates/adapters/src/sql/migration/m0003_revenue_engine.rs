@@ -2,27 +2,11 @@
 
 use super::{
     rules,
-    script::{dialect_of, spell},
+    script::{Script, spell},
 };
 use crate::sql::dialect::Dialect;
-use sea_orm_migration::prelude::*;
 
-pub(super) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0003_revenue_engine"
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let script = script(dialect_of(manager)?);
-        manager.get_connection().execute_unprepared(&script).await?;
-        Ok(())
-    }
-}
+pub(super) const MIGRATION: Script = Script { name: "m0003_revenue_engine", statements: script };
 
 fn script(dialect: Dialect) -> String {
     let mut script = spell(dialect, TABLES);
@@ -34,7 +18,7 @@ fn script(dialect: Dialect) -> String {
 
 /// Tables whose rows are added, never edited, never removed.
 const APPEND_ONLY: [&str; 7] =
-    ["batch_lines", "batch_inputs", "counter_moves", "reversals", "reversal_lines", "reversal_sources", "escheats"];
+    ["batch_lines", "batch_inputs", "counter_movements", "reversals", "reversal_lines", "reversal_sources", "escheats"];
 
 const TABLES: &str = "
 CREATE TABLE batch_lines (
@@ -72,7 +56,7 @@ CREATE TABLE counters (
   CONSTRAINT counters_pkey PRIMARY KEY (id)
 ) {lean_table};
 
-CREATE TABLE counter_moves (
+CREATE TABLE counter_movements (
   counter_id {text} NOT NULL,
   revision {int} NOT NULL CHECK (revision >= 1),
   add_minor {int} NOT NULL CHECK (add_minor <> 0),
@@ -81,9 +65,9 @@ CREATE TABLE counter_moves (
   recipient_id {text},
   reason {text} NOT NULL CHECK (reason IN ('release', 'carry', 'reversal', 'escheat')),
   created_at {int} NOT NULL,
-  CONSTRAINT counter_moves_pkey PRIMARY KEY (counter_id, revision)
+  CONSTRAINT counter_movements_pkey PRIMARY KEY (counter_id, revision)
 ) {lean_table};
-CREATE INDEX counter_moves_by_batch ON counter_moves (batch_id);
+CREATE INDEX counter_movements_by_batch ON counter_movements (batch_id);
 
 CREATE TABLE reversals (
   id {text} NOT NULL,

@@ -27,9 +27,9 @@ struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m0001_tables::Migration),
-            Box::new(m0002_idempotency::Migration),
-            Box::new(m0003_revenue_engine::Migration),
+            Box::new(m0001_tables::MIGRATION),
+            Box::new(m0002_idempotency::MIGRATION),
+            Box::new(m0003_revenue_engine::MIGRATION),
         ]
     }
 }

@@ -1,10 +1,34 @@
-//! What the migrations write their statements with.
+//! What the migrations are made of, and write their statements with.
 
 use crate::sql::dialect::Dialect;
-use sea_orm_migration::{SchemaManager, sea_orm::DbBackend, sea_orm::DbErr};
+use sea_orm_migration::{
+    MigrationName, MigrationTrait, SchemaManager,
+    sea_orm::{ConnectionTrait, DbBackend, DbErr},
+};
+
+/// A step of the schema: a name that never changes, and the statements for a database.
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    pub(super) statements: fn(Dialect) -> String,
+}
+
+impl MigrationName for Script {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Script {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let statements = (self.statements)(dialect_of(manager)?);
+        manager.get_connection().execute_unprepared(&statements).await?;
+        Ok(())
+    }
+}
 
 /// The database that is migrated.
-pub(super) fn dialect_of(manager: &SchemaManager<'_>) -> Result<Dialect, DbErr> {
+fn dialect_of(manager: &SchemaManager<'_>) -> Result<Dialect, DbErr> {
     match manager.get_database_backend() {
         DbBackend::Sqlite => Ok(Dialect::Sqlite),
         DbBackend::Postgres => Ok(Dialect::Postgres),

@@ -39,7 +39,6 @@ impl Check {
             bearer: spec.bearer,
             exempt: self.exempt(spec),
             tax_ppm: spec.fee_tax_ppm,
-            on_refund: spec.fee_on_refund,
         }
     }
 

@@ -130,7 +130,7 @@ pub fn run(
 
 /// Books what a calculation moves.
 pub fn post(model: &RevenueModel, ledger: &mut Ledger, calculation: &Calculation) {
-    for step in &calculation.moves {
+    for step in &calculation.movements {
         let who = step.recipient.as_ref().map(ToString::to_string).unwrap_or_default();
         let name = match &step.counter {
             Counter::Model(place) => name(&model.counted()[*place], model),

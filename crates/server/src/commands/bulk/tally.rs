@@ -98,11 +98,13 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::calculation::Amounts;
 
     #[test]
     fn sums_are_kept_apart_by_currency_and_put_together_again() {
         let (usd, jpy) = ("USD".parse().unwrap(), "JPY".parse().unwrap());
-        let totals = Totals { gross_minor: i64::MAX, net_minor: 3, ..Totals::default() };
+        let totals =
+            Totals { sums: Amounts { gross_minor: i64::MAX, net_minor: 3, ..Amounts::default() }, ..Totals::default() };
         let (mut one, mut other) = (Tally::default(), Tally::default());
         one.add(usd, 10, &totals);
         one.add(jpy, 5, &totals);

@@ -44,7 +44,7 @@ pub struct CalculationView {
     /// What to look at, though nothing is wrong.
     warnings: Vec<WarningView>,
     /// What would be counted, if this were scheduled.
-    state_delta: Vec<MoveView>,
+    state_delta: Vec<MovementView>,
 }
 
 /// What one recipient gets. `grossShare = platformFeeShare + taxWithheldShare + netAmount`, and
@@ -307,7 +307,7 @@ impl From<Warning> for WarningView {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "CounterMove", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
-pub struct MoveView {
+pub struct MovementView {
     /// What is counted: a kind, and what it belongs to.
     counter: String,
     /// Whose line moves it; absent where it is about the whole.
@@ -317,7 +317,7 @@ pub struct MoveView {
     add: i64,
 }
 
-impl From<(String, Option<RecipientId>, i64)> for MoveView {
+impl From<(String, Option<RecipientId>, i64)> for MovementView {
     fn from((counter, recipient, add): (String, Option<RecipientId>, i64)) -> Self {
         Self { counter, recipient_id: recipient.map(Sc), add }
     }
@@ -325,10 +325,10 @@ impl From<(String, Option<RecipientId>, i64)> for MoveView {
 
 impl From<Calculated> for CalculationView {
     fn from(calculated: Calculated) -> Self {
-        let Calculated { id, project, model_version, model_hash, as_of, ledger_version, calculation, moves } =
+        let Calculated { id, project, model_version, model_hash, as_of, ledger_version, calculation, movements } =
             calculated;
         // What moves is named by the use case, which knows what the model's counters are called.
-        let Calculation { amount, lines, totals, explanation, warnings, moves: _ } = calculation;
+        let Calculation { amount, lines, totals, explanation, warnings, movements: _ } = calculation;
         Self {
             calculation_id: Sc(id),
             project_id: project.map(Sc),
@@ -344,7 +344,7 @@ impl From<Calculated> for CalculationView {
             platform_fee_elsewhere: Some(totals.fee_elsewhere_minor).filter(|fee| *fee != 0),
             explanation: explanation.into_iter().map(ExplanationView::from).collect(),
             warnings: warnings.into_iter().map(WarningView::from).collect(),
-            state_delta: moves.into_iter().map(MoveView::from).collect(),
+            state_delta: movements.into_iter().map(MovementView::from).collect(),
         }
     }
 }
