@@ -1,18 +1,22 @@
 //! A use case decides; a [`Change`] is what it decided. The repository commits it whole or not at all.
 
+use crate::ports::rail::RailEvent;
 use crate::{
     idempotency::Remember,
     job::{Job, LeaseStep, Wake},
 };
 use domain::{
+    approval::Approval,
+    audit::AuditEntry,
     batch::{Batch, BatchLine},
     counter::CounterKey,
     event::Event,
-    ids::{BatchId, ItemId, RecipientId, ReversalId},
+    ids::{BatchId, InstructionId, ItemId, RecipientId, Requester, ResolutionId, ReversalId},
     instruction::Instruction,
     item::Item,
     ledger::Transaction,
-    recipient::Recipient,
+    policy::PolicySpec,
+    recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
     reversal::{Reversal, ReversalLine, Source},
     timestamp::Timestamp,
@@ -54,6 +58,8 @@ pub struct Change {
     pub wake: Vec<Wake>,
     /// The outbox.
     pub publish: Vec<Event>,
+    /// Who did what.
+    pub audit: Vec<AuditEntry>,
     /// The answer to the request that asked for this, if it came with a key. The commit is refused when the claim on
     /// the key was lost, or when the key is another request's.
     pub remember: Option<Remember>,
@@ -86,6 +92,162 @@ pub enum New {
     Source(ReversalSource),
     /// Unique by its item.
     Escheat(Escheat),
+    /// Unique by rail and the name that the rail gave it.
+    RailEvent(Box<TakenEvent>),
+    /// Unique by batch, approver and what was approved. The maker is the one who scheduled the batch, and not the
+    /// approver.
+    Approval(Approval),
+    /// Unique by its version.
+    Policy(PolicyVersion),
+    /// A destination that was paid to. Saying so again changes nothing.
+    PaidDestination(PaidDestination),
+    /// At most one of an item waits for a second person.
+    Resolution(Resolution),
+}
+
+/// What a rail said, and what was made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenEvent {
+    /// Which rail.
+    pub rail: RailId,
+    /// What it said.
+    pub event: RailEvent,
+    /// The instruction it is about, if it is one of ours.
+    pub instruction: Option<InstructionId>,
+    /// What was made of it.
+    pub verdict: Verdict,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// What was made of something that a rail said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It changed what we know.
+    Applied,
+    /// We knew it, or better.
+    Known,
+    /// It cannot be believed: a person is needed.
+    Alarmed,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 3] = [Self::Applied, Self::Known, Self::Alarmed];
+
+    /// The word that is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Known => "known",
+            Self::Alarmed => "alarmed",
+        }
+    }
+}
+
+/// A version of the policy for approvals and the calendar. The newest is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyVersion {
+    /// From 1.
+    pub version: u32,
+    /// What it says.
+    pub spec: PolicySpec,
+    /// Who set it.
+    pub set_by: Requester,
+    /// When.
+    pub set_at: Timestamp,
+}
+
+/// A destination that somebody was paid to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidDestination {
+    /// Who.
+    pub recipient: RecipientId,
+    /// SHA-256 of where.
+    pub destination: [u8; 32],
+    /// When, for the first time.
+    pub at: Timestamp,
+}
+
+/// What a person says became of a payment that the rail cannot tell; a second one must say so too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// Ours.
+    pub id: ResolutionId,
+    /// Which item.
+    pub item: ItemId,
+    /// Under which instruction.
+    pub instruction: InstructionId,
+    /// What became of it.
+    pub outcome: Resolved,
+    /// What shows it: a statement, a ticket of the provider.
+    pub evidence: String,
+    /// Why, in the words of the first.
+    pub note: Option<String>,
+    /// The first person.
+    pub proposed_by: Requester,
+    /// When.
+    pub proposed_at: Timestamp,
+    /// What became of the proposal.
+    pub state: ResolutionState,
+}
+
+/// What became of a payment, as people say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// It was executed.
+    Paid,
+    /// It was not, and is not sent again by itself.
+    Failed,
+    /// It was not, and is to be sent again.
+    NotExecuted,
+    /// It was executed, and came back.
+    Returned,
+}
+
+impl Resolved {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Paid, Self::Failed, Self::NotExecuted, Self::Returned];
+
+    /// The word that is stored and answered.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Failed => "failed",
+            Self::NotExecuted => "not_executed",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolutionState {
+    /// It waits for a second person.
+    Proposed,
+    /// A second person, never the first, said the same.
+    Confirmed {
+        /// Who.
+        by: Requester,
+        /// When.
+        at: Timestamp,
+    },
+    /// Something else was proposed, or the rail told meanwhile.
+    Withdrawn {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl ResolutionState {
+    /// The word that is stored and answered.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Withdrawn { .. } => "withdrawn",
+        }
+    }
 }
 
 /// What a batch was calculated from, beside the model: enough to calculate it again, cent by cent.
@@ -147,7 +309,7 @@ pub struct Cause {
     pub reversal: Option<ReversalId>,
     /// Whose line moves it, if it is one.
     pub recipient: Option<RecipientId>,
-    /// A word: `release`, `carry`, `reversal`, `escheat`.
+    /// A word.
     pub reason: Reason,
 }
 
@@ -162,11 +324,25 @@ pub enum Reason {
     Reversal,
     /// Somebody else did not claim it.
     Escheat,
+    /// A line will not be paid.
+    Cancellation,
+    /// A payment that had been given up was executed after all.
+    LatePayment,
+    /// A part of a payment came back.
+    Return,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Release, Self::Carry, Self::Reversal, Self::Escheat];
+    pub const ALL: [Self; 7] = [
+        Self::Release,
+        Self::Carry,
+        Self::Reversal,
+        Self::Escheat,
+        Self::Cancellation,
+        Self::LatePayment,
+        Self::Return,
+    ];
 
     /// The word that is stored and answered.
     pub fn as_str(self) -> &'static str {
@@ -175,6 +351,9 @@ impl Reason {
             Self::Carry => "carry",
             Self::Reversal => "reversal",
             Self::Escheat => "escheat",
+            Self::Cancellation => "cancellation",
+            Self::LatePayment => "late_payment",
+            Self::Return => "return",
         }
     }
 }
@@ -182,12 +361,14 @@ impl Reason {
 /// A row that must still have the revision it was read at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
-    /// Only its status and `updated_at` change.
+    /// Only its status, `due_at`, `approvals` and `updated_at` change.
     Batch(Stored<Batch>),
-    /// Only its state, `attempts`, what reversals took of it and `updated_at` change.
+    /// Only its state, its counts of attempts, `not_before`, what reversals took of it and `updated_at` change.
     Item(Stored<Item>),
-    /// Only its state, `tries` and `last_sent_at` change.
+    /// Only its `tries`, the instants of its sending, and what became of its items change.
     Instruction(Stored<Instruction>),
     /// Everything but its id and `created_at` may change.
     Recipient(Stored<Recipient>),
+    /// Only its state changes.
+    Resolution(Stored<Resolution>),
 }

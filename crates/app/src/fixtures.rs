@@ -5,13 +5,13 @@ use crate::{
     job::Lease,
     ports::{
         Clock, Ids, PayoutRail, Rails, StoreError,
-        rail::{MockPayoutRail, RailProfile, Submit},
+        rail::{MockPayoutRail, Preflight, RailProfile, Submit},
         repository::BatchForExecution,
     },
 };
 use async_trait::async_trait;
 use domain::{
-    batch::{Batch, BatchStatus, Fingerprint, Origin, Release},
+    batch::{Approvals, Batch, BatchStatus, Fingerprint, Origin, Release},
     calculation::{Amounts, Line},
     ids::{BatchId, ItemId, JobId},
     item::Item,
@@ -48,6 +48,9 @@ impl Clock for Still {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(now())
     }
+    fn steady(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -63,19 +66,36 @@ pub(crate) fn lease() -> Lease {
     Lease { job: JobId::new(Uuid::from_u128(7)), attempt: 1 }
 }
 
-/// A rail of one item an instruction that answers every submission alike. `pays_strangers` as a simulator does.
-pub(crate) fn rail(id: &str, pays_strangers: bool) -> MockPayoutRail {
-    let profile = RailProfile {
+/// The middle of what is possible.
+pub(crate) struct Middle;
+
+impl crate::ports::Dice for Middle {
+    fn below(&self, bound: u64) -> u64 {
+        bound / 2
+    }
+}
+
+/// What a rail of one item an instruction is like.
+pub(crate) fn rail_profile(id: &str, pays_strangers: bool) -> RailProfile {
+    RailProfile {
         id: id.parse().unwrap(),
         items_max: 1,
         replay_window: Some(Duration::from_secs(3_600)),
         settle_bound: Duration::from_secs(10),
         pays_strangers,
+        charges_returns: false,
+        calls_per_second_max: 1_000,
         granularities: BTreeMap::new(),
-    };
+    }
+}
+
+/// A rail of one item an instruction that answers every submission alike. `pays_strangers` as a simulator does.
+pub(crate) fn rail(id: &str, pays_strangers: bool) -> MockPayoutRail {
+    let profile = rail_profile(id, pays_strangers);
     let mut rail = MockPayoutRail::new();
     rail.expect_profile().returning(move || profile.clone());
     rail.expect_check().returning(|_| Ok(()));
+    rail.expect_preflight().returning(|_| Preflight::Ready);
     rail.expect_prepare().returning(|key, _| Ok(key.to_string().into_bytes()));
     rail
 }
@@ -118,6 +138,7 @@ pub(crate) fn recipient(id: &str, status: RecipientStatus) -> Stored<Recipient> 
         tax: None,
         payout_minimums: BTreeMap::new(),
         destination: Destination::bare("simulator".parse().unwrap()),
+        destination_set_by: "usr_1".parse().unwrap(),
         created_at: now(),
         updated_at: now(),
     };
@@ -151,6 +172,8 @@ pub(crate) fn batch() -> Batch {
         tax_minor: 0,
         total_net_minor: 200,
         execute_at: None,
+        due_at: now(),
+        approvals: Approvals::default(),
         job: lease().job,
         items_count: 2,
         status: BatchStatus::Scheduled,
@@ -174,5 +197,7 @@ pub(crate) fn found(items: Vec<Item>) -> BatchForExecution {
         batch: Stored { value: batch(), revision: 1 },
         items: items.into_iter().map(|value| Stored { value, revision: 1 }).collect(),
         unresolved: Vec::new(),
+        strays: Vec::new(),
+        approvals: Vec::new(),
     }
 }

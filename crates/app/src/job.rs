@@ -29,6 +29,8 @@ pub enum JobKind {
     FinishReversal(ReversalId),
     /// Let go of what nobody claims in a batch.
     EscheatItems(BatchId),
+    /// Look anew at every batch that is still to be paid, now that the policy has that version.
+    ApplyPolicy(u32),
 }
 
 impl JobKind {
@@ -40,6 +42,7 @@ impl JobKind {
             Self::PayCarried(_) => "pay_carried",
             Self::FinishReversal(_) => "finish_reversal",
             Self::EscheatItems(_) => "escheat_items",
+            Self::ApplyPolicy(_) => "apply_policy",
         }
     }
     /// What it is about, as text.
@@ -48,6 +51,7 @@ impl JobKind {
             Self::ExecuteBatch(batch) | Self::EscheatItems(batch) => batch.to_string(),
             Self::ReleaseHeldItems(recipient) | Self::PayCarried(recipient) => recipient.to_string(),
             Self::FinishReversal(reversal) => reversal.to_string(),
+            Self::ApplyPolicy(version) => version.to_string(),
         }
     }
     /// The kind of that word and subject, if there is one.
@@ -58,6 +62,7 @@ impl JobKind {
             "pay_carried" => subject.parse().ok().map(Self::PayCarried),
             "finish_reversal" => subject.parse().ok().map(Self::FinishReversal),
             "escheat_items" => subject.parse().ok().map(Self::EscheatItems),
+            "apply_policy" => subject.parse().ok().map(Self::ApplyPolicy),
             _ => None,
         }
     }
@@ -114,6 +119,7 @@ mod tests {
             JobKind::ReleaseHeldItems("rec_1".parse().unwrap()),
             JobKind::PayCarried("rec_1".parse().unwrap()),
             JobKind::FinishReversal("ref_1".parse().unwrap()),
+            JobKind::ApplyPolicy(3),
         ] {
             assert_eq!(JobKind::of(kind.as_str(), &kind.subject()), Some(kind));
         }

@@ -35,6 +35,10 @@ pub struct Batch {
     pub total_net_minor: i64,
     /// Not to be paid before this, if given.
     pub execute_at: Option<Timestamp>,
+    /// When it is due: never before `execute_at`, and as the payout calendar says.
+    pub due_at: Timestamp,
+    /// Who must still say yes.
+    pub approvals: Approvals,
     /// The job that executes it.
     pub job: JobId,
     /// How many items it has.
@@ -210,7 +214,7 @@ impl BatchStatus {
     }
 
     /// What the items of a batch come to (product design, section 2).
-    pub fn of(items: &[(ItemStatus, Attempted)], approval: Approval) -> Self {
+    pub fn of(items: &[(ItemStatus, Attempted)], approvals: Approvals) -> Self {
         use ItemStatus as I;
         let all = |wanted: ItemStatus| items.iter().all(|(status, _)| *status == wanted);
         let any = |wanted: &[ItemStatus]| items.iter().any(|(status, _)| wanted.contains(status));
@@ -222,10 +226,12 @@ impl BatchStatus {
         } else if any(&[I::Processing, I::InDoubt]) {
             Self::Processing
         } else if any(&[I::Scheduled, I::PendingKyc]) {
-            match approval {
-                Approval::Missing => Self::AwaitingApproval,
-                Approval::NotNeeded if items.iter().any(|(_, attempted)| attempted.0) => Self::Processing,
-                Approval::NotNeeded => Self::Scheduled,
+            if approvals.are_missing() {
+                Self::AwaitingApproval
+            } else if items.iter().any(|(_, attempted)| attempted.0) {
+                Self::Processing
+            } else {
+                Self::Scheduled
             }
         } else if all(I::Paid) {
             Self::Completed
@@ -241,13 +247,20 @@ impl BatchStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempted(pub bool);
 
-/// Whether somebody must still say yes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Approval {
-    /// No policy asks for it, or it was given.
-    NotNeeded,
-    /// A policy asks for it, and it is not there.
-    Missing,
+/// How many people must say yes, and how many have, to what would be paid now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Approvals {
+    /// So many must.
+    pub required: u32,
+    /// So many have.
+    pub given: u32,
+}
+
+impl Approvals {
+    /// Whether nothing may be paid yet.
+    pub fn are_missing(self) -> bool {
+        self.given < self.required
+    }
 }
 
 #[cfg(test)]
@@ -259,7 +272,7 @@ mod tests {
     fn of(items: &[ItemStatus]) -> BatchStatus {
         let items: Vec<_> =
             items.iter().map(|status| (*status, Attempted(!matches!(status, I::Scheduled | I::PendingKyc)))).collect();
-        BatchStatus::of(&items, Approval::NotNeeded)
+        BatchStatus::of(&items, Approvals::default())
     }
 
     #[test]
@@ -287,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_missing_approval_shows_only_while_something_waits_for_it() {
-        let missing = |status| BatchStatus::of(&[(status, Attempted(false))], Approval::Missing);
+        let missing = |status| BatchStatus::of(&[(status, Attempted(false))], Approvals { required: 2, given: 1 });
         assert_eq!(missing(I::Scheduled), B::AwaitingApproval);
         assert_eq!(missing(I::Paid), B::Completed);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     batch::{Batch, BatchStatus, Origin},
-    ids::{BatchId, EventId, ItemId, ProjectId, RecipientId},
+    ids::{BatchId, EventId, ItemId, ProjectId, RecipientId, Requester},
     item::{Item, ItemStatus},
     recipient::Recipient,
     revenue_model::ModelVersion,
@@ -44,6 +44,53 @@ pub enum EventKind {
     ReversalBooked,
     /// All of a reversal is booked.
     ReversalCompleted,
+    /// Somebody said yes to a batch.
+    ApprovalGiven,
+    /// There is another policy for approvals and the calendar.
+    PolicyChanged,
+    /// Something needs a person: what a rail says cannot be believed, or money went where it should not.
+    Alarm,
+}
+
+/// Why a person is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alarm {
+    /// A rail reports on a payment that we never ordered.
+    UnknownPayment,
+    /// A rail names another amount or currency than we ordered: nothing of it is believed.
+    AmountMismatch,
+    /// A rail contradicts what it said before.
+    Contradiction,
+    /// What had been given up was executed after all, when it had been sent anew or cancelled: it is a debt now.
+    PaidTwice,
+    /// A part of a payment came back; it is carried for the recipient.
+    ReturnedInPart,
+    /// A rail refuses everything because of us: it is paused.
+    RailPaused,
+}
+
+impl Alarm {
+    /// Every alarm.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownPayment,
+        Self::AmountMismatch,
+        Self::Contradiction,
+        Self::PaidTwice,
+        Self::ReturnedInPart,
+        Self::RailPaused,
+    ];
+
+    /// The word that is stored and answered.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownPayment => "unknown_payment",
+            Self::AmountMismatch => "amount_mismatch",
+            Self::Contradiction => "contradiction",
+            Self::PaidTwice => "paid_twice",
+            Self::ReturnedInPart => "returned_in_part",
+            Self::RailPaused => "rail_paused",
+        }
+    }
 }
 
 impl EventKind {
@@ -56,6 +103,9 @@ impl EventKind {
             Self::RecipientUpdated,
             Self::ReversalBooked,
             Self::ReversalCompleted,
+            Self::ApprovalGiven,
+            Self::PolicyChanged,
+            Self::Alarm,
         ])
     }
 }
@@ -70,6 +120,9 @@ impl fmt::Display for EventKind {
             Self::RecipientUpdated => f.write_str("recipient.updated"),
             Self::ReversalBooked => f.write_str("reversal.booked"),
             Self::ReversalCompleted => f.write_str("reversal.completed"),
+            Self::ApprovalGiven => f.write_str("payout.approval.given"),
+            Self::PolicyChanged => f.write_str("payout.policy.changed"),
+            Self::Alarm => f.write_str("payout.alarm"),
         }
     }
 }
@@ -144,6 +197,41 @@ impl Event {
             "currency": reversal.currency,
         });
         Self { id, kind, batch: Some(reversal.batch), item: None, occurred_at: at, data }
+    }
+
+    /// Something needs a person. `about` says what, in facts that are nobody's secret.
+    pub fn alarm(
+        id: EventId,
+        alarm: Alarm,
+        (batch, item): (Option<BatchId>, Option<ItemId>),
+        about: Value,
+        at: Timestamp,
+    ) -> Self {
+        let mut data = json!({ "code": alarm.as_str(), "about": about });
+        if let Some(batch) = batch {
+            data["batchId"] = batch.to_string().into();
+        }
+        if let Some(item) = item {
+            data["itemId"] = item.to_string().into();
+        }
+        Self { id, kind: EventKind::Alarm, batch, item, occurred_at: at, data }
+    }
+
+    /// Somebody said yes to a batch.
+    pub fn approval_given(id: EventId, batch: &Batch, approver: &Requester, at: Timestamp) -> Self {
+        let data = json!({
+            "batchId": batch.id,
+            "approver": approver,
+            "approvalsRequired": batch.approvals.required,
+            "approvalsGiven": batch.approvals.given,
+        });
+        Self { id, kind: EventKind::ApprovalGiven, batch: Some(batch.id), item: None, occurred_at: at, data }
+    }
+
+    /// There is another policy.
+    pub fn policy_changed(id: EventId, version: u32, at: Timestamp) -> Self {
+        let data = json!({ "version": version });
+        Self { id, kind: EventKind::PolicyChanged, batch: None, item: None, occurred_at: at, data }
     }
 
     /// A recipient was registered or changed. Where they are paid to is nobody else's business.

@@ -110,6 +110,10 @@ own_ids! {
     EntryId = "entry";
     /// One run of the calculator.
     CalculationId = "calc";
+    /// An entry of the audit log.
+    AuditId = "aud";
+    /// What people say became of a payment that no rail can tell.
+    ResolutionId = "res";
 }
 
 /// The text of a foreign identifier in its one stored spelling, or why it is none.
@@ -206,6 +210,18 @@ impl Requester {
     /// Our own worker, where nobody asked.
     pub fn worker() -> Self {
         Self("sys_worker".to_owned())
+    }
+}
+
+#[cfg(feature = "payouts")]
+impl ReversalId {
+    /// The name under which the cancellation of an item is booked: an item is cancelled at most once.
+    pub fn of_cancelled_item(item: ItemId) -> Self {
+        Self(format!("cancel_{}", item.digits()))
+    }
+    /// The name under which the cancellation of a line without an item is booked.
+    pub fn of_cancelled_line(batch: BatchId, seq: u32) -> Self {
+        Self(format!("cancel_{}L{seq}", batch.digits()))
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Item {
     pub taken_minor: i64,
     /// How many instructions were made for it.
     pub attempts: u32,
+    /// How many of them the worker made by itself after a refusal, since the last time that a person decided.
+    pub retries: u32,
+    /// Not to be sent before this: the worker waits between its retries.
+    pub not_before: Option<Timestamp>,
     /// When it was booked.
     pub created_at: Timestamp,
     /// When it last moved.
@@ -325,6 +329,8 @@ impl Item {
             reversed_minor: 0,
             taken_minor: 0,
             attempts: 0,
+            retries: 0,
+            not_before: None,
             created_at: at,
             updated_at: at,
             state,
@@ -346,6 +352,8 @@ impl Item {
             reversed_minor: 0,
             taken_minor: 0,
             attempts: 0,
+            retries: 0,
+            not_before: None,
             created_at: at,
             updated_at: at,
             state: ItemState::Scheduled,
@@ -393,7 +401,15 @@ impl Item {
     /// [`IllegalItemStep`], if the table does not list it.
     pub fn after(self, step: ItemStep, at: Timestamp) -> Result<Self, IllegalItemStep> {
         let attempts = self.attempts + u32::from(step == ItemStep::RecordIntent);
-        Ok(Self { state: self.state.after(step, at)?, attempts, updated_at: at, ..self })
+        // Who decides anew starts to count anew.
+        let retries = if matches!(step, ItemStep::Retry | ItemStep::RetryHeld(_)) { 0 } else { self.retries };
+        Ok(Self { state: self.state.after(step, at)?, attempts, retries, not_before: None, updated_at: at, ..self })
+    }
+
+    /// The same item, not to be sent before then. `counts` says whether that is one of a bounded number of retries.
+    #[must_use]
+    pub fn postponed(self, not_before: Timestamp, counts: bool) -> Self {
+        Self { not_before: Some(not_before), retries: self.retries + u32::from(counts), ..self }
     }
 }
 

@@ -14,8 +14,10 @@
 //! * `reversal`: how a refund is taken back from everybody who got a part
 //! * `ledger`: balanced transactions, and which event posts what
 //! * `event`: what the world is told
+//! * `calendar`, `policy`, `approval`: when a batch may be paid, how many people must say yes, and to what exactly
+//! * `audit`: who did what
 //!
-//! The last four lines need the feature `payouts`; who only splits does without it. A program that splits millions of
+//! The last six lines need the feature `payouts`; who only splits does without it. A program that splits millions of
 //! releases starts at [`calculation::Calculator`]; `examples/batch_job.rs` is one.
 //!
 //! # What may change
@@ -34,13 +36,21 @@
 
 pub mod apportion;
 #[cfg(feature = "payouts")]
+pub mod approval;
+#[cfg(feature = "payouts")]
+pub mod audit;
+#[cfg(feature = "payouts")]
 pub mod batch;
 pub mod calculation;
+#[cfg(feature = "payouts")]
+pub mod calendar;
 pub mod counter;
 pub mod currency;
 pub mod day;
 #[cfg(feature = "payouts")]
 pub mod event;
+mod fault_codes;
+mod hash;
 pub mod ids;
 #[cfg(feature = "payouts")]
 pub mod instruction;
@@ -49,6 +59,8 @@ pub mod item;
 #[cfg(feature = "payouts")]
 pub mod ledger;
 pub mod money;
+#[cfg(feature = "payouts")]
+pub mod policy;
 pub mod recipient;
 pub mod revenue_model;
 #[cfg(feature = "payouts")]

@@ -1,6 +1,11 @@
 //! Whom we pay, and over which rail.
 
-use crate::{currency::Currency, ids::RecipientId, tax::TaxProfile, timestamp::Timestamp};
+use crate::{
+    currency::Currency,
+    ids::{RecipientId, Requester},
+    tax::TaxProfile,
+    timestamp::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -99,17 +104,23 @@ pub enum HoldReason {
     DestinationUnusable,
     /// The rail cannot put the payment into an instruction, though it takes the details.
     InstructionImpossible,
+    /// The rail says that the recipient must act first: nothing can be paid there now.
+    RecipientMustAct,
+    /// An operator holds it, until an operator releases it.
+    OperatorHold,
 }
 
 impl HoldReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::RecipientPending,
         Self::RecipientBlocked,
         Self::RecipientPlaceholder,
         Self::RecipientUnregistered,
         Self::DestinationUnusable,
         Self::InstructionImpossible,
+        Self::RecipientMustAct,
+        Self::OperatorHold,
     ];
 
     /// The word that is stored and answered.
@@ -121,6 +132,8 @@ impl HoldReason {
             Self::RecipientUnregistered => "recipient_unregistered",
             Self::DestinationUnusable => "destination_unusable",
             Self::InstructionImpossible => "instruction_impossible",
+            Self::RecipientMustAct => "recipient_must_act",
+            Self::OperatorHold => "operator_hold",
         }
     }
 }
@@ -161,6 +174,8 @@ pub struct Recipient {
     pub payout_minimums: BTreeMap<Currency, i64>,
     /// Where the money goes.
     pub destination: Destination,
+    /// Who last changed where the money goes.
+    pub destination_set_by: Requester,
     /// When they were first registered.
     pub created_at: Timestamp,
     /// When they were last changed.

@@ -194,6 +194,12 @@ impl Remaining {
     }
 }
 
+/// All that is left of a line, as a reversal of it: what a line gives back that will not be paid. None if nothing is left.
+pub fn whole(reversal: &ReversalId, line: &BatchLine, earlier: &[ReversalLine]) -> Option<ReversalLine> {
+    let left = Remaining::of(line, earlier);
+    (left.gross_minor > 0).then(|| left.part(line, reversal, left.gross_minor, FeeOnRefund::Returned))
+}
+
 /// Why a reversal cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReversalError {

@@ -1,6 +1,7 @@
 //! The worker's turn: claim jobs, do each, give back what could not be done.
 
 use super::{
+    apply_policy::apply_policy,
     escheat_items::escheat_items,
     execute_batch::{ExecuteBatchError, Ports, execute_batch},
     pay_carried::pay_carried_if_enough,
@@ -23,6 +24,9 @@ const DELAY_MAX: Duration = Duration::from_secs(60);
 /// # Errors
 /// If no job can be claimed. A job that cannot be done is given back and logged; it never stops its neighbours.
 pub async fn do_jobs(ports: Ports<'_>, queue: &dyn JobQueue, limit: u32, lease: Duration) -> Result<usize, StoreError> {
+    // By this machine's own count, from before the claim: a lease is never longer here than the database means it.
+    let lease_ends = ports.clock.steady() + lease;
+    let ports = Ports { lease_ends, ..ports };
     let claimed = queue.claim(limit, lease).await?;
     let count = claimed.len();
     join_all(claimed.into_iter().map(|claimed| do_one(ports, queue, claimed))).await;
@@ -37,6 +41,7 @@ async fn do_one(ports: Ports<'_>, queue: &dyn JobQueue, claimed: Claimed) {
         JobKind::PayCarried(recipient) => pay_carried_if_enough(ports, lease.clone(), recipient).await,
         JobKind::FinishReversal(reversal) => finish_reversal(ports, lease.clone(), reversal).await,
         JobKind::EscheatItems(batch) => escheat_items(ports, lease.clone(), batch).await,
+        JobKind::ApplyPolicy(_) => apply_policy(ports, lease.clone()).await,
     };
     if let Err(error) = done {
         give_back(queue, &lease, &kind, &error).await;

@@ -14,6 +14,7 @@ use crate::{
 };
 use domain::{
     apportion::apportion,
+    audit::Actor,
     counter::CounterKey,
     ids::{BatchId, JobId, RecipientId, TransactionId},
     item::{Item, ItemStatus, ItemStep},
@@ -44,7 +45,7 @@ pub async fn escheat_items(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let claimed = may_be_paid(ports, &due).await?;
 
     let mut parts = Parts::default();
-    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), ports.ids);
+    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), Actor::worker(), ports.ids);
     for item in due {
         if claimed.contains(&item.recipient) {
             // They came in time: their job is on its way.
@@ -96,7 +97,10 @@ fn is_unclaimed(item: &Item) -> bool {
         | HoldReason::RecipientBlocked
         | HoldReason::RecipientPlaceholder
         | HoldReason::RecipientUnregistered => true,
-        HoldReason::DestinationUnusable | HoldReason::InstructionImpossible => false,
+        HoldReason::DestinationUnusable
+        | HoldReason::InstructionImpossible
+        | HoldReason::RecipientMustAct
+        | HoldReason::OperatorHold => false,
     })
 }
 

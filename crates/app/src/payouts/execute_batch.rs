@@ -4,34 +4,46 @@
 //! and the answer after. Whoever finds an instruction already sent asks the rail first, and only inside the
 //! rail's replay window sends the same bytes under the same key once more. One turn handles a slice of the
 //! batch, so that a large one neither outlives its lease nor starves its neighbours.
+//!
+//! A rail is called only as its gate lets through, and only while there is time left under the lease: what is not
+//! called is not in doubt. Nothing waits in here: a turn that can do no more says when to look again.
 
 use super::{
     batch_work::BatchWork,
-    conclude::{Answer, Contradiction, conclude},
+    cancel_lines::Cancelling,
+    conclude::{self, Conclusion, Contradiction, Facts, full_jitter},
+    gate::{Came, Gates},
+    plan::{Plan, destination_of},
 };
 use crate::{
     change::{Change, New, Stored, Update},
     failure::{Class, Failure},
     job::{Lease, LeaseStep},
     ports::{
-        Clock, CommitError, Ids, PayoutRail, PayoutRepository, Rails, StoreError,
-        rail::{Order, RailProfile},
+        Clock, CommitError, Dice, Ids, PayoutRail, PayoutRepository, Rails, StoreError,
+        rail::{Lookup, Order, Preflight, RailEvent, RailProfile, Seen, Submit},
+        repository::{BatchForExecution, StoredCounter},
     },
     revenue::hold,
 };
 use domain::{
+    approval::destination_hash,
+    audit::Actor,
+    counter::CounterKey,
     currency::Currency,
-    ids::{BatchId, InstructionId, RecipientId, TransactionId},
+    event::{Alarm, Event},
+    ids::{BatchId, EventId, InstructionId, ItemId, RecipientId, Requester, TransactionId},
     instruction::{Instruction, InstructionItem},
     item::{Item, ItemStatus, ItemStep},
     ledger::{Transaction, postings},
     money::Money,
-    recipient::{Destination, HoldReason, RailId, Recipient},
+    recipient::{HoldReason, RailId, Recipient},
     timestamp::Timestamp,
 };
 use futures_util::future::join_all;
+use serde_json::json;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -40,6 +52,10 @@ use std::{
 pub const SLICE_ITEMS_MAX: usize = 64;
 /// Shortest and longest time before an unresolved instruction is looked at again.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How long a call to a rail takes at most: what the port promises.
+const CALL_MAX: Duration = Duration::from_secs(5);
+/// How often the same bytes are sent under one key. Beyond that the rail is only asked.
+pub const TRIES_MAX: u32 = 12;
 
 /// Why a turn did not come to its end. Whatever was committed stays; the next turn goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +96,16 @@ pub struct Ports<'a> {
     pub repository: &'a dyn PayoutRepository,
     /// Where money goes out.
     pub rails: &'a Rails,
+    /// How fast a rail may be called.
+    pub gates: &'a Gates,
     /// Names.
     pub ids: &'a dyn Ids,
+    /// Chance.
+    pub dice: &'a dyn Dice,
     /// Time.
     pub clock: &'a dyn Clock,
+    /// When the lease of the job is over, by the steady clock of this machine: no call to a rail may go on then.
+    pub lease_ends: Duration,
 }
 
 /// One turn: see the module.
@@ -96,85 +118,180 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
         let change = Change { lease: Some(LeaseStep::Finish(lease)), ..Change::default() };
         return Ok(ports.repository.commit(change).await?);
     };
-    let mut work = BatchWork::new(found.batch, found.items, ports.ids);
-    let not_asked = found.unresolved.len().saturating_sub(SLICE_ITEMS_MAX);
+    let plan = Plan::read(ports.repository, ports.rails, &found, now).await?;
+    let BatchForExecution { batch: stored, items, unresolved, strays, .. } = found;
+    let mut work = BatchWork::new(stored, items, Actor::worker(), ports.ids);
+    work.plan(plan.due_at(), plan.approvals());
+    let mut looks = Looks { now, next: None, sending_from: now };
+    let mut paused = BTreeSet::new();
 
-    let Asked { mut answers, again } = ask(ports, found.unresolved, now).await;
-    let sending = record_intents(ports, &mut work, again, &lease, now).await?;
-    answers.extend(submit(ports, sending).await);
+    let Asked { mut heard, again } = ask(ports, unresolved, now, &mut looks, &mut paused).await;
+    let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
+    heard.extend(submit(ports, sending, now, &mut paused).await);
 
     let now = ports.clock.now().await?;
-    let mut posted = Vec::new();
-    let mut concluded = Vec::new();
-    let mut unresolved_since = None::<Timestamp>;
-    for (instruction, answer) in answers {
-        let first_sent_at = instruction.value.first_sent_at;
-        let (known, transactions) = conclude(&mut work, instruction, answer, ports.ids, now)?;
-        match known {
-            Some(instruction) => concluded.push(Update::Instruction(instruction)),
-            // The youngest decides when we look again.
-            None => unresolved_since = unresolved_since.max(Some(first_sent_at)),
-        }
-        posted.extend(transactions);
-    }
-    let step = match next_look(&work, not_asked, unresolved_since, now) {
+    looks.now = now;
+    let known = Known::read(ports, &work, &heard, strays).await?;
+    let conclusion = write_answers(ports, &mut work, heard, &known, now, &mut looks)?;
+    looks.at_scheduled(&work, &plan);
+    let step = match looks.next {
         Some(at) => LeaseStep::Again(lease, at),
         None => LeaseStep::Finish(lease),
     };
     let mut change = work.take_change(step, now);
-    change.update.extend(concluded);
-    change.post.extend(posted);
+    conclusion.into_change(&mut change);
+    for rail in paused {
+        let id = EventId::new(ports.ids.fresh());
+        change.publish.push(Event::alarm(id, Alarm::RailPaused, (Some(batch), None), json!({ "rail": rail }), now));
+    }
     Ok(ports.repository.commit(change).await?)
 }
 
-/// When to look again: at once while something is still to be sent, later while an outcome is not known, never if
-/// all is done. The wait grows with the age of the instruction, so it doubles from look to look.
-fn next_look(
-    work: &BatchWork<'_>,
-    not_asked: usize,
-    unresolved_since: Option<Timestamp>,
+/// When to look again.
+struct Looks {
     now: Timestamp,
-) -> Option<Timestamp> {
-    // What was just put on hold is looked at once more: its recipient may have been released after we read them and
-    // before the hold was committed, and nobody else would look again.
-    if work.has_held() || work.items().any(|item| item.status() == ItemStatus::Scheduled) {
-        return Some(now);
+    next: Option<Timestamp>,
+    /// When a gate lets something new through.
+    sending_from: Timestamp,
+}
+
+impl Looks {
+    fn at(&mut self, at: Timestamp) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
-    match unresolved_since {
-        Some(since) => Some(now.after(now.since(since).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1))),
-        None => (not_asked > 0).then_some(now),
+
+    /// At what the rail will know later: seldom, if it was sent long ago.
+    fn at_unresolved(&mut self, instruction: &Instruction, dice: &dyn Dice) {
+        let age = self.now.since(instruction.last_sent_at).max(self.now.since(instruction.first_sent_at) / 4);
+        let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1), 0, LOOK_AGAIN.1);
+        self.at(self.now.after(pause));
     }
+
+    /// At what is still to be sent: when it is due, if nothing else stands in its way.
+    fn at_scheduled(&mut self, work: &BatchWork<'_>, plan: &Plan) {
+        // What was just put on hold is looked at once more: its recipient may have been released after we read them and
+        // before the hold was committed, and nobody else would look again.
+        if work.has_held() {
+            self.at(self.now);
+        }
+        let waiting = work.items().filter(|item| item.status() == ItemStatus::Scheduled && plan.is_cleared(item.id));
+        let free_at = self.sending_from.max(plan.due_at()).max(self.now);
+        if let Some(due) = waiting.map(|item| item.not_before.unwrap_or(free_at).max(free_at)).min() {
+            self.at(due);
+        }
+    }
+}
+
+/// An instruction, and what was learned of it just now.
+struct Heard {
+    /// As it was read, or committed as an intent.
+    before: Stored<Instruction>,
+    rail: Option<RailProfile>,
+    answer: Answer,
+}
+
+/// What we know after asking or submitting.
+enum Answer {
+    /// The rail has it, and says this.
+    Said { reference: Option<String>, events: Vec<RailEvent> },
+    /// It was refused, all of it.
+    Refused { reason: String, class: crate::ports::rail::Class },
+    /// It is proven that it never arrived, nor will.
+    Absent,
+    /// The call never left.
+    NotSent,
+    /// It may have happened or not.
+    Unknown,
 }
 
 /// What the rails said of instructions found sent.
 struct Asked {
-    /// Those with an answer to be written down.
-    answers: Vec<(Stored<Instruction>, Answer)>,
+    /// Those with something to be written down.
+    heard: Vec<Heard>,
     /// Those to be sent again, same bytes and key.
     again: Vec<Stored<Instruction>>,
 }
 
 /// Asks the rails what became of instructions found sent.
-async fn ask(ports: Ports<'_>, unresolved: Vec<Stored<Instruction>>, now: Timestamp) -> Asked {
+async fn ask(
+    ports: Ports<'_>,
+    unresolved: Vec<Stored<Instruction>>,
+    now: Timestamp,
+    looks: &mut Looks,
+    paused: &mut BTreeSet<RailId>,
+) -> Asked {
+    let mut asked = Asked { heard: Vec::new(), again: Vec::new() };
+    let mut calls = Vec::new();
+    let not_asked = unresolved.len() > SLICE_ITEMS_MAX;
     let slice = in_turns(unresolved, now).into_iter().take(SLICE_ITEMS_MAX);
-    let asked = join_all(slice.map(|instruction| async {
-        let (answer, replayable) = match ports.rails.get(&instruction.value.rail) {
-            Some(rail) => {
-                (rail.query(&instruction.value).await.into(), may_replay(&rail.profile(), &instruction.value, now))
+    for (profile, instructions) in by_rail(ports, slice) {
+        let Some(profile) = profile else {
+            // The rail is not there any more: nothing can be learned, nothing is lost.
+            for before in instructions {
+                looks.at_unresolved(&before.value, ports.dice);
             }
-            None => (Answer::Unknown, false),
+            continue;
         };
-        (instruction, answer, replayable)
-    }));
-    let mut result = Asked { answers: Vec::new(), again: Vec::new() };
-    for (instruction, answer, replayable) in asked.await {
-        if replayable && answer == Answer::Unknown {
-            result.again.push(instruction);
-        } else {
-            result.answers.push((instruction, answer));
+        // What certainly never arrived need not be asked for.
+        let (sent, unsent): (Vec<_>, Vec<_>) =
+            instructions.into_iter().partition(|stored| stored.value.may_have_been_received());
+        asked.again.extend(unsent);
+        let wanted = u32::try_from(sent.len()).unwrap_or(u32::MAX);
+        let admitted = ports.gates.admit(&profile, wanted, now);
+        for (place, before) in (0..).zip(sent) {
+            if place < admitted.calls {
+                calls.push((profile.clone(), before));
+            } else {
+                looks.at(admitted.again_at);
+            }
         }
     }
-    result
+    if not_asked {
+        looks.at(now);
+    }
+    let answers = join_all(calls.into_iter().map(|(profile, before)| async {
+        let lookup = match ports.rails.get(&profile.id) {
+            Some(rail) => rail.query(&before.value).await,
+            None => Lookup::CannotTell { cause: "the rail is not there".to_owned() },
+        };
+        (profile, before, lookup)
+    }));
+    for (profile, before, lookup) in answers.await {
+        let came = if matches!(lookup, Lookup::CannotTell { .. }) { Came::Nothing } else { Came::Answer };
+        if ports.gates.report(&profile.id, came, ports.dice, now) {
+            paused.insert(profile.id.clone());
+        }
+        let instruction = &before.value;
+        let answer = match lookup {
+            Lookup::Found(events) => Answer::Said { reference: None, events },
+            _ if may_replay(&profile, instruction, now) => {
+                asked.again.push(before);
+                continue;
+            }
+            // Only now does absence prove anything: no call can be on its way any more.
+            Lookup::ProvenAbsent if now >= instruction.last_sent_at.after(profile.settle_bound) => Answer::Absent,
+            Lookup::ProvenAbsent => {
+                looks.at(instruction.last_sent_at.after(profile.settle_bound));
+                Answer::Unknown
+            }
+            Lookup::CannotTell { .. } => Answer::Unknown,
+        };
+        asked.heard.push(Heard { before, rail: Some(profile), answer });
+    }
+    asked
+}
+
+/// Instructions by the rail they went to, with its profile if it is still there.
+fn by_rail(
+    ports: Ports<'_>,
+    instructions: impl Iterator<Item = Stored<Instruction>>,
+) -> Vec<(Option<RailProfile>, Vec<Stored<Instruction>>)> {
+    let mut by_rail: BTreeMap<RailId, Vec<Stored<Instruction>>> = BTreeMap::new();
+    for stored in instructions {
+        by_rail.entry(stored.value.rail.clone()).or_default().push(stored);
+    }
+    let with_profile = |(id, all): (RailId, Vec<_>)| (ports.rails.get(&id).map(|rail| rail.profile()), all);
+    by_rail.into_iter().map(with_profile).collect()
 }
 
 /// More than fit into a slice take turns: those that stay unresolved must not keep the others from being asked for.
@@ -186,26 +303,41 @@ fn in_turns(mut unresolved: Vec<Stored<Instruction>>, now: Timestamp) -> Vec<Sto
     unresolved
 }
 
+/// Whether the same bytes may be sent under the same key once more. A fifth of the rail's window is left alone: the
+/// rail counts from when it got the first call, by its own clock.
 fn may_replay(profile: &RailProfile, instruction: &Instruction, now: Timestamp) -> bool {
-    profile.replay_window.is_none_or(|window| now.since(instruction.first_sent_at) < window)
+    !instruction.is_acknowledged()
+        && instruction.tries < TRIES_MAX
+        && profile.replay_window.is_none_or(|window| now.since(instruction.first_sent_at) < window / 5 * 4)
 }
 
 /// The first write: everything that is about to be sent. Answers it as it stands after the commit.
 async fn record_intents(
     ports: Ports<'_>,
     work: &mut BatchWork<'_>,
+    plan: &Plan,
     again: Vec<Stored<Instruction>>,
     lease: &Lease,
     now: Timestamp,
+    looks: &mut Looks,
 ) -> Result<Vec<Stored<Instruction>>, ExecuteBatchError> {
     let mut sending = Vec::new();
     let mut updates = Vec::new();
-    for instruction in again {
-        let instruction = instruction.try_map(|found| found.try_again(now)).map_err(Contradiction::from)?;
-        updates.push(Update::Instruction(instruction.clone()));
-        sending.push(Stored { revision: instruction.revision + 1, value: instruction.value });
+    for (profile, instructions) in by_rail(ports, again.into_iter()) {
+        let wanted = u32::try_from(instructions.len()).unwrap_or(u32::MAX);
+        let admitted = profile.map(|profile| ports.gates.admit(&profile, wanted, now));
+        for (place, before) in (0..).zip(instructions) {
+            if admitted.is_none_or(|admitted| place >= admitted.calls) {
+                looks.at(admitted.map_or(now.after(LOOK_AGAIN.1), |admitted| admitted.again_at));
+                conclude::unknown_if_sent(work, &before.value, now)?;
+                continue;
+            }
+            let instruction = before.try_map(|found| found.try_again(now)).map_err(Contradiction::from)?;
+            updates.push(Update::Instruction(instruction.clone()));
+            sending.push(Stored { revision: instruction.revision + 1, value: instruction.value });
+        }
     }
-    let (fresh, posted) = new_instructions(ports, work, now).await?;
+    let (fresh, posted) = new_instructions(ports, work, plan, now, looks).await?;
     if fresh.is_empty() && updates.is_empty() {
         // Holds alone ride with the second write.
         return Ok(sending);
@@ -223,18 +355,26 @@ async fn record_intents(
 async fn new_instructions(
     ports: Ports<'_>,
     work: &mut BatchWork<'_>,
+    plan: &Plan,
     now: Timestamp,
+    looks: &mut Looks,
 ) -> Result<(Vec<Instruction>, Vec<Transaction>), ExecuteBatchError> {
     let mut by_rail: BTreeMap<RailId, Vec<(Item, Order)>> = BTreeMap::new();
-    for (item, order) in due(ports, work, now).await? {
+    for (item, order) in due(ports, work, plan, now).await? {
         by_rail.entry(order.destination.rail.clone()).or_default().push((item, order));
     }
     let mut instructions = Vec::new();
     let mut posted = Vec::new();
     for (rail, orders) in by_rail {
         let Some(rail) = ports.rails.get(&rail) else { continue };
-        let grain = usize::try_from(rail.profile().items_max).unwrap_or(1).max(1);
-        for group in orders.chunks(grain) {
+        let profile = rail.profile();
+        let grain = usize::try_from(profile.items_max).unwrap_or(1).max(1);
+        let wanted = u32::try_from(orders.len().div_ceil(grain)).unwrap_or(u32::MAX);
+        let admitted = ports.gates.admit(&profile, wanted, now);
+        if admitted.calls < wanted {
+            looks.sending_from = looks.sending_from.max(admitted.again_at);
+        }
+        for group in orders.chunks(grain).take(usize::try_from(admitted.calls).unwrap_or(usize::MAX)) {
             let Some(instruction) = instruction(ports, rail, work, group, now)? else { continue };
             for ((item, _), part) in group.iter().zip(&instruction.items) {
                 let id = TransactionId::new(ports.ids.fresh());
@@ -251,15 +391,35 @@ async fn new_instructions(
 async fn due(
     ports: Ports<'_>,
     work: &mut BatchWork<'_>,
+    plan: &Plan,
     now: Timestamp,
 ) -> Result<Vec<(Item, Order)>, ExecuteBatchError> {
-    let scheduled = work.items().filter(|item| item.status() == ItemStatus::Scheduled).take(SLICE_ITEMS_MAX);
-    let candidates: Vec<Item> = scheduled.chain(work.items().filter(|item| may_be_released(item))).cloned().collect();
+    if now < plan.due_at() {
+        return Ok(Vec::new());
+    }
+    let may_go = |item: &&Item| {
+        item.status() == ItemStatus::Scheduled
+            && plan.is_cleared(item.id)
+            && item.not_before.is_none_or(|not_before| not_before <= now)
+    };
+    let mut scheduled: Vec<&Item> = work.items().filter(may_go).collect();
+    if scheduled.len() > SLICE_ITEMS_MAX && ports.gates.is_any_shut(now) {
+        // What waits at a shut gate must not keep those behind it from a rail that is open.
+        let first = ports.dice.below(u64::try_from(scheduled.len()).unwrap_or_default());
+        scheduled.rotate_left(usize::try_from(first).unwrap_or_default());
+    }
+    scheduled.truncate(SLICE_ITEMS_MAX);
+    let held = work.items().filter(|item| may_be_released(item));
+    let candidates: Vec<Item> = scheduled.into_iter().chain(held).cloned().collect();
     let recipients = known_recipients(ports.repository, &candidates).await?;
     let mut due = Vec::new();
     for item in candidates {
         let is_held = item.status() == ItemStatus::PendingKyc;
         match order(ports.rails, &item, recipients.get(&item.recipient), work.batch().currency) {
+            // Nobody has said yes to what is released just now: the next turn knows whether anybody must.
+            Ok(_) if is_held && !plan.is_cleared(item.id) => {
+                work.step(item.id, ItemStep::Release, now).map_err(Contradiction::from)?;
+            }
             Ok(order) => {
                 if is_held {
                     work.step(item.id, ItemStep::Release, now).map_err(Contradiction::from)?;
@@ -273,12 +433,45 @@ async fn due(
         }
     }
     due.truncate(SLICE_ITEMS_MAX);
-    Ok(due)
+    ready(ports, work, due, now).await
+}
+
+/// Those whose rail says that they can be paid there now. The others are held until they act.
+async fn ready(
+    ports: Ports<'_>,
+    work: &mut BatchWork<'_>,
+    due: Vec<(Item, Order)>,
+    now: Timestamp,
+) -> Result<Vec<(Item, Order)>, ExecuteBatchError> {
+    let checks = join_all(due.into_iter().map(|(item, order)| async {
+        let preflight = match ports.rails.get(&order.destination.rail) {
+            Some(rail) => rail.preflight(&order.destination).await,
+            None => Preflight::CannotTell,
+        };
+        (item, order, preflight)
+    }));
+    let mut ready = Vec::new();
+    for (item, order, preflight) in checks.await {
+        if let Preflight::MustAct { reason } = preflight {
+            tracing::info!(item = %item.id, reason, "the rail says that the recipient must act first");
+            work.step(item.id, ItemStep::Hold(HoldReason::RecipientMustAct), now).map_err(Contradiction::from)?;
+        } else {
+            ready.push((item, order));
+        }
+    }
+    Ok(ready)
 }
 
 /// Whether the reason of the hold can be gone without anybody having said so.
 fn may_be_released(item: &Item) -> bool {
-    item.state().hold_reason().is_some_and(|reason| reason != HoldReason::InstructionImpossible)
+    item.state().hold_reason().is_some_and(|reason| match reason {
+        HoldReason::RecipientPending
+        | HoldReason::RecipientBlocked
+        | HoldReason::RecipientPlaceholder
+        | HoldReason::RecipientUnregistered
+        | HoldReason::DestinationUnusable => true,
+        HoldReason::InstructionImpossible | HoldReason::RecipientMustAct | HoldReason::OperatorHold => false,
+    })
 }
 
 async fn known_recipients(
@@ -300,13 +493,12 @@ fn order(rails: &Rails, item: &Item, recipient: Option<&Recipient>, currency: Cu
     if let Some(reason) = hold(recipient, is_placeholder, rails) {
         return Err(reason);
     }
-    let destination =
-        recipient.map_or_else(|| Destination::bare(rails.default_id().clone()), |known| known.destination.clone());
+    let destination = destination_of(recipient, rails);
     let rail = rails.get(&destination.rail).ok_or(HoldReason::DestinationUnusable)?;
     rail.check(&destination).map_err(|_| HoldReason::DestinationUnusable)?;
     Ok(Order {
         item: item.id,
-        wire_ref: item.id.digits(),
+        wire_ref: String::new(),
         recipient: item.recipient.clone(),
         amount: Money::new(item.due_minor(), currency),
         destination,
@@ -323,7 +515,11 @@ fn instruction(
     now: Timestamp,
 ) -> Result<Option<Instruction>, Contradiction> {
     let id = InstructionId::new(ports.ids.fresh());
-    let orders: Vec<Order> = group.iter().map(|(_, order)| order.clone()).collect();
+    // Each part has a name of its own, so that what a rail reports on an earlier one is never taken for a later one.
+    let orders: Vec<Order> = group
+        .iter()
+        .map(|(_, order)| Order { wire_ref: ItemId::new(ports.ids.fresh()).digits(), ..order.clone() })
+        .collect();
     let Ok(body) = rail.prepare(id, &orders) else {
         for (item, _) in group {
             work.step(item.id, ItemStep::Hold(HoldReason::InstructionImpossible), now)?;
@@ -334,26 +530,173 @@ fn instruction(
     for (item, _) in group {
         work.step(item.id, ItemStep::RecordIntent, now)?;
     }
-    let part = |(item, order): &(Item, Order)| InstructionItem {
-        item: item.id,
-        wire_ref: order.wire_ref.clone(),
-        amount_minor: order.amount.amount_minor,
+    let part = |order: &Order| {
+        let destination = destination_hash(&order.destination);
+        InstructionItem::new(order.item, order.wire_ref.clone(), order.amount.amount_minor, destination)
     };
-    let parts = group.iter().map(part).collect();
+    let parts = orders.iter().map(part).collect();
     let (batch, currency) = (work.batch().id, work.batch().currency);
     Ok(Some(Instruction::record(id, batch, rail.profile().id, currency, parts, generation, body, now)))
 }
 
 /// Calls the rails. Nothing is written here.
-async fn submit(ports: Ports<'_>, sending: Vec<Stored<Instruction>>) -> Vec<(Stored<Instruction>, Answer)> {
-    let calls = sending.into_iter().map(|instruction| async {
-        let answer = match ports.rails.get(&instruction.value.rail) {
-            Some(rail) => rail.submit(&instruction.value).await.into(),
-            None => Answer::NotSent,
+async fn submit(
+    ports: Ports<'_>,
+    sending: Vec<Stored<Instruction>>,
+    now: Timestamp,
+    paused: &mut BTreeSet<RailId>,
+) -> Vec<Heard> {
+    let calls = sending.into_iter().map(|before| async {
+        let rail = ports.rails.get(&before.value.rail);
+        // A machine that slept must not call under a lease that somebody else may have by now.
+        let in_time = ports.clock.steady() + CALL_MAX <= ports.lease_ends;
+        let submitted = match rail {
+            Some(rail) if in_time => Some(rail.submit(&before.value).await),
+            _ => None,
         };
-        (instruction, answer)
+        (before, rail.map(|rail| rail.profile()), submitted)
     });
-    join_all(calls).await
+    let mut heard = Vec::new();
+    for (before, rail, submitted) in join_all(calls).await {
+        if let (Some(submitted), Some(rail)) = (&submitted, &rail)
+            && ports.gates.report(&rail.id, came(submitted), ports.dice, now)
+        {
+            paused.insert(rail.id.clone());
+        }
+        let answer = match submitted {
+            Some(Submit::Accepted { reference, seen }) => Answer::Said { reference, events: seen },
+            Some(Submit::Refused { reason, class }) => Answer::Refused { reason, class },
+            Some(Submit::NotSent { .. }) | None => Answer::NotSent,
+            Some(Submit::Unknown { .. }) => Answer::Unknown,
+        };
+        heard.push(Heard { before, rail, answer });
+    }
+    heard
+}
+
+/// What came of a call, as its gate sees it.
+fn came(submit: &Submit) -> Came {
+    match submit {
+        Submit::Refused { class: crate::ports::rail::Class::Ops, .. } | Submit::NotSent { ours: true, .. } => {
+            Came::Blame
+        }
+        Submit::Accepted { .. } | Submit::Refused { .. } => Came::Answer,
+        Submit::NotSent { retry_after: Some(wait), .. } => Came::NotBefore(*wait),
+        Submit::NotSent { .. } | Submit::Unknown { .. } => Came::Nothing,
+    }
+}
+
+/// What is known beside the batch, when answers are written down.
+pub(crate) struct Known {
+    strays: BTreeSet<ItemId>,
+    debts: HashMap<CounterKey, StoredCounter>,
+    cancelling: Option<Cancelling>,
+    told_before: HashSet<(RailId, String)>,
+}
+
+impl Known {
+    /// Reads only what is needed: mostly nothing.
+    async fn read(
+        ports: Ports<'_>,
+        work: &BatchWork<'_>,
+        heard: &[Heard],
+        strays: Vec<ItemId>,
+    ) -> Result<Self, StoreError> {
+        let said = heard.iter().flat_map(|heard| match &heard.answer {
+            Answer::Said { events, .. } => events.iter().map(|event| (&heard.before.value, event)).collect(),
+            _ => Vec::new(),
+        });
+        Self::of_events(ports.repository, work, said.collect(), strays).await
+    }
+
+    /// The same for what was said of instructions.
+    pub(crate) async fn of_events(
+        repository: &dyn PayoutRepository,
+        work: &BatchWork<'_>,
+        said: Vec<(&Instruction, &RailEvent)>,
+        strays: Vec<ItemId>,
+    ) -> Result<Self, StoreError> {
+        let mut debts = HashMap::new();
+        if !strays.is_empty() {
+            let recipients = strays.iter().filter_map(|id| Some(work.item(*id)?.recipient.clone()));
+            let keys: Vec<CounterKey> =
+                recipients.map(|recipient| CounterKey::debt(&recipient, work.batch().currency)).collect();
+            debts = repository.counters(&keys).await?.into_iter().map(|debt| (debt.key.clone(), debt)).collect();
+        }
+        let recalls = said.iter().any(|(_, event)| event.what == Seen::Recalled);
+        let cancelling =
+            if recalls { Cancelling::read(repository, work.batch().id, Requester::worker()).await? } else { None };
+        let mut told_before = HashSet::new();
+        for (instruction, event) in said {
+            let parts = conclude::parts_of(event, instruction);
+            if parts.is_empty() || parts.iter().any(|part| !conclude::is_credible(event, part, instruction)) {
+                let names = std::slice::from_ref(&event.dedupe);
+                let known = repository.taken_events(&instruction.rail, names).await?;
+                told_before.extend(known.into_iter().map(|name| (instruction.rail.clone(), name)));
+            }
+        }
+        Ok(Self { strays: strays.into_iter().collect(), debts, cancelling, told_before })
+    }
+
+    /// As whoever concludes needs it.
+    pub(crate) fn facts<'a>(
+        &'a self,
+        rail: &'a RailProfile,
+        (ids, dice): (&'a dyn Ids, &'a dyn Dice),
+        at: Timestamp,
+    ) -> Facts<'a> {
+        let Self { strays, debts, cancelling, .. } = self;
+        Facts { rail, strays, debts, cancelling: cancelling.as_ref(), ids, dice, at }
+    }
+}
+
+/// The second write: what each answer means.
+fn write_answers(
+    ports: Ports<'_>,
+    work: &mut BatchWork<'_>,
+    heard: Vec<Heard>,
+    known: &Known,
+    now: Timestamp,
+    looks: &mut Looks,
+) -> Result<Conclusion, Contradiction> {
+    let mut into = Conclusion::default();
+    for Heard { before, rail, answer } in heard {
+        let Some(rail) = rail else { continue };
+        let facts = known.facts(&rail, (ports.ids, ports.dice), now);
+        let mut instruction = before.value.clone();
+        work.acts(Actor::rail(&rail.id));
+        match answer {
+            Answer::Said { reference, events } => {
+                let was_told = events.len();
+                for event in &events {
+                    let is_new = !known.told_before.contains(&(rail.id.clone(), event.dedupe.clone()));
+                    instruction = conclude::hear(work, &mut into, facts, instruction, event, (false, is_new))?;
+                }
+                // A saying that is not believed leaves us in doubt, and so does one about nothing of this.
+                if was_told == 0 || instruction.is_acknowledged() {
+                    instruction = conclude::acknowledge(work, &mut into, facts, instruction, reference.as_ref())?;
+                }
+            }
+            Answer::Refused { reason, class } => {
+                instruction = conclude::refused(work, &mut into, facts, instruction, (&reason, class))?;
+            }
+            Answer::Absent => {
+                work.acts(Actor::worker());
+                instruction = conclude::absent(work, &mut into, facts, instruction)?;
+            }
+            Answer::NotSent => instruction = instruction.not_sent(),
+            Answer::Unknown => {
+                work.acts(Actor::worker());
+                conclude::unknown(work, &instruction, now)?;
+            }
+        }
+        if instruction.is_open() {
+            looks.at_unresolved(&instruction, ports.dice);
+        }
+        conclude::write_down(&mut into, &before, instruction);
+    }
+    work.acts(Actor::worker());
+    Ok(into)
 }
 
 #[cfg(test)]

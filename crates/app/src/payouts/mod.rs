@@ -4,13 +4,17 @@
 //! job to its use case. What is too small to be sent waits for [`pay_carried`], what nobody claims for
 //! [`escheat_items`]; [`explain_item`] says why an amount is what it is.
 
+pub mod apply_policy;
 pub(crate) mod batch_work;
-mod conclude;
+pub(crate) mod cancel_lines;
+pub(crate) mod conclude;
 pub mod do_jobs;
 pub mod escheat_items;
 pub mod execute_batch;
 pub mod explain_item;
+pub mod gate;
 pub mod pay_carried;
+pub(crate) mod plan;
 pub mod release_held_items;
 pub mod schedule_payouts;
 

@@ -1,6 +1,9 @@
 //! Pays what is carried for a recipient without a release: because somebody says so, or because it is enough by now.
 
-use super::execute_batch::{ExecuteBatchError, Ports};
+use super::{
+    execute_batch::{ExecuteBatchError, Ports},
+    plan::{Plan, policy_in_force},
+};
 use crate::{
     RACES_MAX,
     change::{BatchInputs, Cause, Change, Count, New, Reason},
@@ -14,11 +17,12 @@ use crate::{
     },
 };
 use domain::{
-    batch::{Approval, Attempted, Batch, BatchLine, BatchStatus, Origin},
+    audit::{Actor, AuditEntry},
+    batch::{Approvals, Attempted, Batch, BatchLine, BatchStatus, Origin},
     counter::CounterKey,
     currency::Currency,
     event::Event,
-    ids::{BatchId, EventId, ItemId, JobId, RecipientId, Requester, TransactionId},
+    ids::{AuditId, BatchId, EventId, ItemId, JobId, RecipientId, Requester, TransactionId},
     item::Item,
     ledger::{Unbalanced, postings},
     recipient::{HoldReason, Recipient},
@@ -119,7 +123,9 @@ pub async fn pay_carried(
         let Some(due) = balance.due(0, grain) else {
             return Err(PayCarriedError::NothingCarried(recipient, currency));
         };
-        let (batch, change) = book(&recipient, currency, &requester, &balance, due, (ids, now))?;
+        let mut draft = draft(&recipient, currency, &requester, due, (ids, now));
+        draft.plan(repository, rails, now).await?;
+        let (batch, change) = book(draft, &balance, due, (ids, now))?;
         match repository.commit(Change { remember: remember.of(&batch), ..change }).await {
             Ok(()) => return Ok(batch),
             Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => return Err(ClaimKeyError::Reused.into()),
@@ -138,7 +144,7 @@ pub async fn pay_carried_if_enough(
     lease: Lease,
     recipient: RecipientId,
 ) -> Result<(), ExecuteBatchError> {
-    let Ports { repository, rails, ids, clock } = ports;
+    let Ports { repository, rails, ids, clock, .. } = ports;
     let known = known(repository, &recipient).await?;
     if hold(known.as_ref(), false, rails).is_none() {
         let now = clock.now().await?;
@@ -148,7 +154,9 @@ pub async fn pay_carried_if_enough(
             let minimum = known.as_ref().map_or(0, |known| minimum_minor(known, currency));
             let Some(due) = balance.due(minimum, granularity_minor(known.as_ref(), currency, rails)) else { continue };
             let requester = Requester::worker();
-            let (_, change) = book(&recipient, currency, &requester, &balance, due, (ids, now))
+            let mut draft = draft(&recipient, currency, &requester, due, (ids, now));
+            draft.plan(repository, rails, now).await?;
+            let (_, change) = book(draft, &balance, due, (ids, now))
                 .map_err(|error| ExecuteBatchError::Contradiction(error.into()))?;
             repository.commit(Change { lease: Some(LeaseStep::Keep(lease.clone())), ..change }).await?;
         }
@@ -206,17 +214,71 @@ impl Balance {
     }
 }
 
-/// Pure: the batch, and everything that is committed with it.
-fn book(
+/// A batch before it is booked.
+struct Draft {
+    batch: Batch,
+    item: Item,
+    recipient: RecipientId,
+}
+
+/// Pure: the batch and its item.
+fn draft(
     recipient: &RecipientId,
     currency: Currency,
     requester: &Requester,
+    due: Due,
+    (ids, now): (&dyn Ids, Timestamp),
+) -> Draft {
+    let id = BatchId::new(ids.fresh());
+    let item = Item::carry(ItemId::new(ids.fresh()), id, recipient.clone(), due.payable_minor, now);
+    let batch = Batch {
+        id,
+        origin: Origin::Carry(recipient.clone()),
+        scheduled_by: requester.clone(),
+        currency,
+        amount_minor: 0,
+        deductions_minor: 0,
+        fee_minor: 0,
+        fee_tax_minor: 0,
+        tax_minor: 0,
+        total_net_minor: 0,
+        execute_at: None,
+        due_at: now,
+        approvals: Approvals::default(),
+        job: JobId::new(ids.fresh()),
+        items_count: 1,
+        status: BatchStatus::Scheduled,
+        created_at: now,
+        updated_at: now,
+    };
+    Draft { batch, item, recipient: recipient.clone() }
+}
+
+impl Draft {
+    /// When it is due and who must say yes, as the policy says now.
+    async fn plan(
+        &mut self,
+        repository: &dyn PayoutRepository,
+        rails: &Rails,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let policy = policy_in_force(repository).await?;
+        let plan = Plan::of(repository, rails, &policy, &self.batch, vec![self.item.clone()], &[], now).await?;
+        self.batch.due_at = plan.due_at();
+        self.batch.approvals = plan.approvals();
+        self.batch.status = BatchStatus::of(&[(self.item.status(), Attempted(false))], self.batch.approvals);
+        Ok(())
+    }
+}
+
+/// Pure: the batch, and everything that is committed with it.
+fn book(
+    Draft { batch, item, recipient }: Draft,
     balance: &Balance,
     due: Due,
     (ids, now): (&dyn Ids, Timestamp),
 ) -> Result<(Batch, Change), Unbalanced> {
-    let id = BatchId::new(ids.fresh());
-    let item = Item::carry(ItemId::new(ids.fresh()), id, recipient.clone(), due.payable_minor, now);
+    let id = batch.id;
     let line = BatchLine {
         batch: id,
         seq: 0,
@@ -230,24 +292,6 @@ fn book(
         recovered_minor: due.recovered_minor,
         carried_forward_minor: due.carried_forward_minor,
         payable_minor: due.payable_minor,
-    };
-    let batch = Batch {
-        id,
-        origin: Origin::Carry(recipient.clone()),
-        scheduled_by: requester.clone(),
-        currency,
-        amount_minor: 0,
-        deductions_minor: 0,
-        fee_minor: 0,
-        fee_tax_minor: 0,
-        tax_minor: 0,
-        total_net_minor: 0,
-        execute_at: None,
-        job: JobId::new(ids.fresh()),
-        items_count: 1,
-        status: BatchStatus::of(&[(item.status(), Attempted(false))], Approval::NotNeeded),
-        created_at: now,
-        updated_at: now,
     };
     let count = |counter: &StoredCounter, add: i64| Count {
         key: counter.key.clone(),
@@ -266,7 +310,16 @@ fn book(
     let change = Change {
         count: counts,
         post: post.into_iter().flatten().collect(),
-        enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: now }],
+        enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }],
+        audit: vec![AuditEntry {
+            id: AuditId::new(ids.fresh()),
+            at: now,
+            actor: Actor::of(&batch.scheduled_by),
+            action: "batch.pay_carried".to_owned(),
+            subject: id.to_string(),
+            before: None,
+            after: Some(serde_json::json!({ "recipientId": recipient, "payableAmount": due.payable_minor })),
+        }],
         publish: vec![Event::batch(EventId::new(ids.fresh()), &batch, batch.status, now)],
         insert: vec![New::Batch(batch.clone()), New::Inputs(inputs), New::Item(item), New::Line(line)],
         ..Change::default()

@@ -11,8 +11,10 @@ use crate::{
     revenue::hold,
 };
 use domain::{
+    audit::Actor,
     ids::{BatchId, ItemId, RecipientId},
-    item::{ItemStatus, ItemStep},
+    item::ItemStep,
+    recipient::HoldReason,
 };
 
 /// Batches looked at in one page.
@@ -52,14 +54,17 @@ async fn release_in(
 ) -> Result<(), ExecuteBatchError> {
     let Some(found) = ports.repository.batch_for_execution(batch).await? else { return Ok(()) };
     let now = ports.clock.now().await?;
-    let mut work = BatchWork::new(found.batch, found.items, ports.ids);
-    let held = |item: &&domain::item::Item| item.recipient == *recipient && item.status() == ItemStatus::PendingKyc;
+    let mut work = BatchWork::new(found.batch, found.items, Actor::worker(), ports.ids);
+    // What an operator holds, an operator releases.
+    let held = |item: &&domain::item::Item| {
+        let reason = item.state().hold_reason();
+        item.recipient == *recipient && reason.is_some_and(|reason| reason != HoldReason::OperatorHold)
+    };
     let held: Vec<ItemId> = work.items().filter(held).map(|item| item.id).collect();
     for item in held {
         work.step(item, ItemStep::Release, now).map_err(Contradiction::from)?;
     }
-    let run_at = work.batch().execute_at.map_or(now, |at| at.max(now));
-    let wake = Wake { job: work.batch().job, run_at };
+    let wake = Wake { job: work.batch().job, run_at: work.batch().due_at.max(now) };
     let mut change = work.take_change(LeaseStep::Keep(lease.clone()), now);
     change.wake.push(wake);
     Ok(ports.repository.commit(change).await?)

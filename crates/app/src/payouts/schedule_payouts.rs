@@ -1,5 +1,6 @@
 //! A released escrow becomes a batch: split, booked, and queued, in one commit.
 
+use super::plan::{Plan, policy_in_force};
 use crate::{
     RACES_MAX,
     change::{BatchInputs, Change, New},
@@ -15,11 +16,12 @@ use crate::{
     },
 };
 use domain::{
-    batch::{Approval, Attempted, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release},
+    audit::{Actor, AuditEntry},
+    batch::{Approvals, Attempted, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release},
     calculation::{self, Calculation, CalculationError, Deduction, LawBroken, Line, Request},
     day::Day,
     event::Event,
-    ids::{BatchId, EscrowId, EventId, ItemId, JobId, MilestoneId, ProjectId, Requester, TransactionId},
+    ids::{AuditId, BatchId, EscrowId, EventId, ItemId, JobId, MilestoneId, ProjectId, Requester, TransactionId},
     item::Item,
     ledger::{Unbalanced, postings},
     money::Money,
@@ -182,7 +184,9 @@ pub async fn schedule_payouts(
             counts: &facts.counts,
             detail: calculation::Detail::None,
         })?;
-        let (batch, change) = book(&ask, &version, &model, &facts, &calculation, (ids, now))?;
+        let mut draft = draft(&ask, &version, &calculation, (ids, now));
+        draft.plan(repository, rails, now).await?;
+        let (batch, change) = book(&ask, draft, &model, &facts, &calculation, (ids, now))?;
         let change = Change { remember: remember.of(&batch), ..change };
         match repository.commit(change).await {
             Ok(()) => return Ok(batch),
@@ -237,18 +241,22 @@ async fn find_after_unclear_commit(
     }
 }
 
-/// Pure: the batch, and everything that is committed with it.
-fn book(
+/// A batch before it is booked.
+struct Draft {
+    batch: Batch,
+    lines: Vec<BatchLine>,
+    items: Vec<Item>,
+}
+
+/// Pure: the batch, its lines and its items.
+fn draft(
     ask: &SchedulePayouts,
     version: &ModelVersion,
-    model: &RevenueModel,
-    facts: &Facts,
     calculation: &Calculation,
     (ids, now): (&dyn Ids, Timestamp),
-) -> Result<(Batch, Change), Unbalanced> {
+) -> Draft {
     let id = BatchId::new(ids.fresh());
     let (lines, items) = lines_and_items(id, &calculation.lines, ids, now);
-    let statuses: Vec<_> = items.iter().map(|item| (item.status(), Attempted(false))).collect();
     let release = Release {
         escrow: ask.escrow.clone(),
         project: ask.project.clone(),
@@ -261,7 +269,7 @@ fn book(
     let totals = &calculation.totals;
     let batch = Batch {
         id,
-        origin: Origin::Release(Box::new(release.clone())),
+        origin: Origin::Release(Box::new(release)),
         scheduled_by: ask.requester.clone(),
         currency: ask.amount.currency,
         amount_minor: ask.amount.amount_minor,
@@ -271,12 +279,46 @@ fn book(
         tax_minor: totals.tax_minor,
         total_net_minor: totals.net_minor,
         execute_at: ask.execute_at,
+        due_at: ask.execute_at.map_or(now, |at| at.max(now)),
+        approvals: Approvals::default(),
         job: JobId::new(ids.fresh()),
         items_count: u32::try_from(items.len()).unwrap_or(u32::MAX),
-        status: BatchStatus::of(&statuses, Approval::NotNeeded),
+        status: BatchStatus::Scheduled,
         created_at: now,
         updated_at: now,
     };
+    Draft { batch, lines, items }
+}
+
+impl Draft {
+    /// When it is due and who must say yes, as the policy says now.
+    async fn plan(
+        &mut self,
+        repository: &dyn PayoutRepository,
+        rails: &Rails,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let policy = policy_in_force(repository).await?;
+        let plan = Plan::of(repository, rails, &policy, &self.batch, self.items.clone(), &[], now).await?;
+        self.batch.due_at = plan.due_at();
+        self.batch.approvals = plan.approvals();
+        let statuses: Vec<_> = self.items.iter().map(|item| (item.status(), Attempted(false))).collect();
+        self.batch.status = BatchStatus::of(&statuses, self.batch.approvals);
+        Ok(())
+    }
+}
+
+/// Pure: the batch, and everything that is committed with it.
+fn book(
+    ask: &SchedulePayouts,
+    Draft { batch, lines, items }: Draft,
+    model: &RevenueModel,
+    facts: &Facts,
+    calculation: &Calculation,
+    (ids, now): (&dyn Ids, Timestamp),
+) -> Result<(Batch, Change), Unbalanced> {
+    let id = batch.id;
+    let Some(release) = batch.release().cloned() else { return Err(Unbalanced::TooFewEntries) };
     let tx = || TransactionId::new(ids.fresh());
     let mut post = vec![
         postings::released(tx(), &batch, &release)?,
@@ -285,11 +327,7 @@ fn book(
     post.extend(postings::recovered(tx(), &batch, &lines)?);
     post.extend(postings::carried(tx(), &batch, &lines)?);
     post.extend(postings::carry_paid(tx(), &batch, &lines)?);
-    let mut enqueue = vec![Job {
-        id: batch.job,
-        kind: JobKind::ExecuteBatch(id),
-        run_at: ask.execute_at.map_or(now, |at| at.max(now)),
-    }];
+    let mut enqueue = vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }];
     let Settlement { escheat_after_days, fallback, .. } = model.settlement();
     if fallback != Fallback::RemainHeld {
         let run_at = now.after(days(escheat_after_days));
@@ -302,10 +340,28 @@ fn book(
         post,
         enqueue,
         publish: events(&batch, &items, ids, now),
+        audit: vec![audit(&batch, ids)],
         insert: rows.chain(items.into_iter().map(New::Item)).chain(lines.into_iter().map(New::Line)).collect(),
         ..Change::default()
     };
     Ok((batch, change))
+}
+
+fn audit(batch: &Batch, ids: &dyn Ids) -> AuditEntry {
+    AuditEntry {
+        id: AuditId::new(ids.fresh()),
+        at: batch.created_at,
+        actor: Actor::of(&batch.scheduled_by),
+        action: "batch.schedule".to_owned(),
+        subject: batch.id.to_string(),
+        before: None,
+        after: Some(json!({
+            "escrowId": batch.escrow(),
+            "amount": batch.amount_minor,
+            "currency": batch.currency,
+            "status": batch.status.as_str(),
+        })),
+    }
 }
 
 /// So many days, each of 24 hours.

@@ -5,7 +5,7 @@
 //! * [`idempotency`]: keys of requests that may be sent again
 //! * [`queries`]: pages and screens; they never decide anything
 //! * [`rail`]: a way to move money out
-//! * [`world`]: time, names, and where events go
+//! * [`world`]: time, chance, names, and where events go
 
 pub mod idempotency;
 pub mod queries;
@@ -17,4 +17,4 @@ pub use idempotency::IdempotencyKeys;
 pub use queries::PayoutQueries;
 pub use rail::{PayoutRail, Rails, SimulatorBook};
 pub use repository::{CommitError, DuplicateKey, JobQueue, Outbox, PayoutRepository, StoreError};
-pub use world::{Clock, EventPublisher, Ids, PublishError};
+pub use world::{Clock, Dice, EventPublisher, Ids, PublishError};

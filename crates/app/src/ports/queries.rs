@@ -1,12 +1,15 @@
 //! Pages and screens. Nothing is decided on what they answer.
 
 use super::StoreError;
+use crate::change::{PolicyVersion, Resolution};
 use async_trait::async_trait;
 use domain::{
+    approval::Approval,
+    audit::AuditEntry,
     batch::{Batch, BatchStatus},
     currency::Currency,
     event::Event,
-    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    ids::{AuditId, BatchId, EscrowId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
     instruction::Instruction,
     item::{Item, ItemStatus},
     ledger::{Account, Transaction},
@@ -83,6 +86,17 @@ pub struct EventFilter {
     pub kind: Option<String>,
 }
 
+/// Which entries of the audit log. Absent filters let everything through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only those about this.
+    pub subject: Option<String>,
+    /// Only those by this one.
+    pub actor: Option<String>,
+    /// Only those of this action.
+    pub action: Option<String>,
+}
+
 /// A batch with its history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchDetails {
@@ -94,6 +108,8 @@ pub struct BatchDetails {
     pub instructions: Vec<Instruction>,
     /// Everything that was said about it, oldest first, published or not.
     pub events: Vec<Event>,
+    /// Every approval ever given to it, oldest first.
+    pub approvals: Vec<Approval>,
 }
 
 /// An item with its history.
@@ -101,10 +117,12 @@ pub struct BatchDetails {
 pub struct ItemDetails {
     /// The item.
     pub item: Item,
-    /// The currency of its batch.
-    pub currency: Currency,
+    /// Its batch.
+    pub batch: Batch,
     /// Every instruction ever made for it, oldest first.
     pub instructions: Vec<Instruction>,
+    /// What was proposed of it and waits for a second person.
+    pub resolution: Option<Resolution>,
 }
 
 /// What is owed to a recipient.
@@ -161,6 +179,8 @@ pub struct Books {
     pub in_transit: Vec<(RailId, Currency, SumMinor)>,
     /// How many instructions are unresolved.
     pub unresolved_instructions: u64,
+    /// What rails kept of what came back, by currency: what was paid and came back, less what came.
+    pub charges: Vec<(Currency, SumMinor)>,
     /// What is booked as executed, by instruction. An instruction without a booking has zero.
     pub executed: Vec<Executed>,
 }
@@ -268,6 +288,18 @@ pub trait PayoutQueries: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn events(&self, filter: EventFilter, page: Page<EventId>) -> Result<Paged<PublishedEvent>, StoreError>;
+
+    /// A page of the audit log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn audit(&self, filter: AuditFilter, page: Page<AuditId>) -> Result<Paged<AuditEntry>, StoreError>;
+
+    /// Every version of the policy, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn policies(&self, limit: u32) -> Result<Vec<PolicyVersion>, StoreError>;
 
     /// Everything that "books balanced" compares, as of one moment.
     ///

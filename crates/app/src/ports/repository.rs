@@ -1,19 +1,20 @@
 //! State, jobs and the outbox: they commit together.
 
 use crate::{
-    change::{BatchInputs, Cause, Change, Reason, Stored},
+    change::{BatchInputs, Cause, Change, PaidDestination, PolicyVersion, Reason, Resolution, Stored},
     failure::{Class, Failure},
     job::{Claimed, Lease},
 };
 use async_trait::async_trait;
 use domain::{
+    approval::Approval,
     batch::{Batch, BatchLine},
     counter::CounterKey,
     event::Event,
-    ids::{BatchId, EscrowId, EventId, ItemId, JobId, ProjectId, RecipientId, ReversalId},
+    ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, ReversalId},
     instruction::Instruction,
     item::Item,
-    recipient::Recipient,
+    recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
     reversal::{Reversal, ReversalLine},
     timestamp::Timestamp,
@@ -54,6 +55,61 @@ pub trait PayoutRepository: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError>;
+
+    /// An instruction.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn instruction(&self, instruction: InstructionId) -> Result<Option<Stored<Instruction>>, StoreError>;
+
+    /// The instruction that ordered something from `rail` under that name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn instruction_of(&self, rail: &RailId, wire_ref: &str) -> Result<Option<Stored<Instruction>>, StoreError>;
+
+    /// Those of these sayings of `rail` that were taken before, by their names.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn taken_events(&self, rail: &RailId, names: &[String]) -> Result<Vec<String>, StoreError>;
+
+    /// Whoever is paid over `rail` at a destination with that value among its details.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn recipients_paid_at(&self, rail: &RailId, value: &str) -> Result<Vec<RecipientId>, StoreError>;
+
+    /// The batch of an item.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batch_of_item(&self, item: ItemId) -> Result<Option<BatchId>, StoreError>;
+
+    /// The policy in force; none if nobody ever set one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn policy(&self) -> Result<Option<PolicyVersion>, StoreError>;
+
+    /// Every destination that one of these was ever paid to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn paid_destinations(&self, recipients: &[RecipientId]) -> Result<Vec<PaidDestination>, StoreError>;
+
+    /// What was proposed of an item and waits for a second person.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn proposed_resolution(&self, item: ItemId) -> Result<Option<Stored<Resolution>>, StoreError>;
+
+    /// Batches, at most `limit`, that are `scheduled` or `awaiting_approval`, in the order of their ids and after
+    /// `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn batches_to_be_paid(&self, after: Option<BatchId>, limit: u32) -> Result<Vec<Batch>, StoreError>;
 
     /// Those of the named counters that exist, in any order.
     ///
@@ -132,8 +188,12 @@ pub struct BatchForExecution {
     pub batch: Stored<Batch>,
     /// All of its items, by `seq`.
     pub items: Vec<Stored<Item>>,
-    /// Its instructions that may have been sent and whose outcome is not known, oldest first.
+    /// Its instructions of which something is still to be learned, oldest first.
     pub unresolved: Vec<Stored<Instruction>>,
+    /// Items under one of whose instructions something was executed after it had been given up.
+    pub strays: Vec<ItemId>,
+    /// Every approval ever given to it, oldest first.
+    pub approvals: Vec<Approval>,
 }
 
 /// A counter as it was read.
@@ -253,6 +313,14 @@ pub enum DuplicateKey {
     Job(JobId),
     /// The reversal was booked before.
     Reversal(ReversalId),
+    /// The rail said that before, under this name.
+    RailEvent(RailId, String),
+    /// The approver said yes to the same before.
+    Approval(BatchId),
+    /// There is a policy of that version.
+    Policy(u32),
+    /// Something is proposed of the item already.
+    Resolution(ItemId),
     /// The idempotency key was used before.
     IdempotencyKey,
     /// Something else, in the database's words: a name drawn twice, or a posting made twice.

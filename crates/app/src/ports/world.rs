@@ -3,6 +3,7 @@
 use super::StoreError;
 use async_trait::async_trait;
 use domain::{event::Event, timestamp::Timestamp};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The time that everybody agrees on: the database's, so that leases mean the same on every machine.
@@ -14,6 +15,17 @@ pub trait Clock: Send + Sync {
     /// # Errors
     /// If the database cannot be asked.
     async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// How long this machine has counted, by a clock that is never set: to see that time has passed here, where the
+    /// database is too far away to be asked.
+    fn steady(&self) -> Duration;
+}
+
+/// Chance, so that many who wait do not come back at once.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+pub trait Dice: Send + Sync {
+    /// A number below `bound`, each as likely as the other; 0 if the bound is 0.
+    fn below(&self, bound: u64) -> u64;
 }
 
 /// Draws names that nobody has drawn before.

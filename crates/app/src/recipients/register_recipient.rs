@@ -8,13 +8,16 @@ use crate::{
     ports::{CommitError, DuplicateKey, Ids, PayoutRepository, Rails, StoreError},
 };
 use domain::{
+    approval::{ContentHash, destination_hash},
+    audit::{Actor, AuditEntry},
     currency::Currency,
     event::Event,
-    ids::{EventId, JobId, RecipientId},
+    ids::{AuditId, EventId, JobId, RecipientId, Requester},
     recipient::{Destination, Recipient, RecipientStatus},
     tax::TaxProfile,
     timestamp::Timestamp,
 };
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// What is asked: the whole of what is known from now on.
@@ -30,6 +33,8 @@ pub struct RegisterRecipient {
     pub payout_minimums: BTreeMap<Currency, i64>,
     /// Where the money goes.
     pub destination: Destination,
+    /// Who asks.
+    pub requester: Requester,
 }
 
 /// What became of it.
@@ -100,7 +105,7 @@ pub async fn register_recipient(
         }
         let new = known.is_none();
         let recipient = recipient(&ask, known.as_ref(), now);
-        match repository.commit(change(recipient.clone(), known, ids, now)).await {
+        match repository.commit(change(recipient.clone(), known, &ask.requester, ids, now)).await {
             Ok(()) => return Ok(Registered { recipient, new }),
             Err(CommitError::Stale | CommitError::Duplicate(DuplicateKey::Recipient(_))) if races < RACES_MAX => {
                 races += 1;
@@ -144,16 +149,36 @@ fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Ti
         tax: ask.tax.clone(),
         payout_minimums: ask.payout_minimums.clone(),
         destination: ask.destination.clone(),
+        destination_set_by: match known {
+            Some(known) if known.value.destination == ask.destination => known.value.destination_set_by.clone(),
+            _ => ask.requester.clone(),
+        },
         created_at: known.map_or(now, |known| known.value.created_at),
         updated_at: now,
     }
 }
 
-fn change(recipient: Recipient, known: Option<Stored<Recipient>>, ids: &dyn Ids, now: Timestamp) -> Change {
+fn change(
+    recipient: Recipient,
+    known: Option<Stored<Recipient>>,
+    requester: &Requester,
+    ids: &dyn Ids,
+    now: Timestamp,
+) -> Change {
+    let audit = AuditEntry {
+        id: AuditId::new(ids.fresh()),
+        at: now,
+        actor: Actor::of(requester),
+        action: "recipient.set".to_owned(),
+        subject: recipient.id.to_string(),
+        before: known.as_ref().map(|known| facts(&known.value)),
+        after: Some(facts(&recipient)),
+    };
     let jobs = [JobKind::ReleaseHeldItems(recipient.id.clone()), JobKind::PayCarried(recipient.id.clone())];
     let mut change = Change {
         publish: vec![Event::recipient_updated(EventId::new(ids.fresh()), &recipient)],
         enqueue: jobs.map(|kind| Job { id: JobId::new(ids.fresh()), kind, run_at: now }).into(),
+        audit: vec![audit],
         ..Change::default()
     };
     match known {
@@ -161,6 +186,19 @@ fn change(recipient: Recipient, known: Option<Stored<Recipient>>, ids: &dyn Ids,
         None => change.insert.push(New::Recipient(recipient)),
     }
     change
+}
+
+/// What an auditor wants to know; of the destination only whether it is the same.
+fn facts(recipient: &Recipient) -> serde_json::Value {
+    let minimums: BTreeMap<String, i64> =
+        recipient.payout_minimums.iter().map(|(currency, minor)| (currency.to_string(), *minor)).collect();
+    json!({
+        "status": recipient.status.as_str(),
+        "rail": recipient.destination.rail,
+        "destinationHash": ContentHash::of(destination_hash(&recipient.destination)),
+        "taxRules": recipient.tax.as_ref().map(|tax| tax.rules.len()),
+        "payoutMinimums": minimums,
+    })
 }
 
 #[cfg(test)]
@@ -178,6 +216,7 @@ mod tests {
             tax: None,
             payout_minimums: BTreeMap::new(),
             destination: Destination::bare("simulator".parse().unwrap()),
+            requester: "usr_1".parse().unwrap(),
         }
     }
     fn knowing(known: Option<Stored<Recipient>>) -> MockPayoutRepository {

@@ -11,6 +11,7 @@ use crate::{
     ports::{Ids, PayoutRepository, StoreError, repository::BatchForReversal},
 };
 use domain::{
+    audit::Actor,
     counter::CounterKey,
     event::{Event, EventKind},
     ids::{EventId, RecipientId, ReversalId, TransactionId},
@@ -119,7 +120,7 @@ fn unsent_minor(item: &Item) -> i64 {
 
 /// What the batch carried for a recipient and nobody paid since, and the revision at which that was so. What is
 /// carried leaves in the order in which it came, so what is open is what came last.
-async fn carried_by(
+pub(crate) async fn carried_by(
     repository: &dyn PayoutRepository,
     found: &BatchForReversal,
     recipient: &RecipientId,
@@ -184,7 +185,7 @@ pub async fn finish_reversal(ports: Ports<'_>, lease: Lease, id: ReversalId) -> 
     if open == 0 {
         return Ok(repository.commit(done).await?);
     }
-    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), ids);
+    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), Actor::worker(), ids);
     let booking = Booking { repository, found: &found, reversal: &reversal, ids, now };
     let booked = book_lines(booking, &mut work, waiting).await?;
     let is_completed = booked.lines.len() == open;

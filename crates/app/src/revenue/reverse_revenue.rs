@@ -15,11 +15,12 @@ use crate::{
 };
 use domain::{
     apportion::half_up,
+    audit::Actor,
     batch::Fingerprint,
     counter::CounterKey,
     currency::Currency,
     event::{Event, EventKind},
-    ids::{EscrowId, EventId, JobId, Requester, ReversalId},
+    ids::{EscrowId, EventId, JobId, RecipientId, Requester, ReversalId},
     revenue_model::spec::FeeOnRefund,
     reversal::{self, Remaining, Reversal, ReversalError, ReversalLine, Strategy},
     timestamp::Timestamp,
@@ -269,9 +270,22 @@ async fn decide(
         fingerprint: ask.fingerprint(),
         created_at: now,
     };
-    let mut counts = moved_back(&found, &lines, ask, remaining);
+    // Where the platform pays, the recipients keep what they got, so it counts.
+    let moved = match ask.strategy {
+        Strategy::Platform => Vec::new(),
+        Strategy::SplitRatio | Strategy::Recipient(_) => {
+            moved_back(&found, &found.movements, &lines, ask.amount_minor, remaining)
+        }
+    };
+    let counts = moved.into_iter().map(|(key, add, recipient)| Count {
+        key,
+        seen: None,
+        add,
+        cause: Cause { batch: batch.id, reversal: Some(ask.id.clone()), recipient, reason: Reason::Reversal },
+    });
+    let mut counts: Vec<Count> = counts.collect();
 
-    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), ids);
+    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), Actor::of(&ask.requester), ids);
     work.touch();
     let booking = Booking { repository, found: &found, reversal: &reversal, ids, now };
     let booked = book_lines(booking, &mut work, lines.clone()).await?;
@@ -306,13 +320,16 @@ fn fee_on_refund(found: &BatchForReversal) -> FeeOnRefund {
 }
 
 /// What the release counted moves back in proportion: what a line counted with that line, the rest with the whole.
-fn moved_back(found: &BatchForReversal, parts: &[ReversalLine], ask: &ReverseRevenue, remaining: i64) -> Vec<Count> {
-    if ask.strategy == Strategy::Platform {
-        // The recipients keep what they got, so it counts.
-        return Vec::new();
-    }
+/// Answers which counter moves how far, and for whom.
+pub(crate) fn moved_back(
+    found: &BatchForReversal,
+    movements: &[Movement],
+    parts: &[ReversalLine],
+    amount_minor: i64,
+    remaining_minor: i64,
+) -> Vec<(CounterKey, i64, Option<RecipientId>)> {
     let mut left: BTreeMap<&CounterKey, i64> = BTreeMap::new();
-    for Movement { key, add, .. } in &found.movements {
+    for Movement { key, add, .. } in movements {
         *left.entry(key).or_default() += add;
     }
     let counted = |movement: &&Movement| {
@@ -326,18 +343,12 @@ fn moved_back(found: &BatchForReversal, parts: &[ReversalLine], ask: &ReverseRev
                 let part = parts.iter().find(|part| part.seq == line.seq)?;
                 (part.gross_minor, Remaining::of(line, &found.reversal_lines).gross_minor())
             }
-            None => (ask.amount_minor, remaining),
+            None => (amount_minor, remaining_minor),
         };
         let left = u128::from(left.get(&movement.key).copied().unwrap_or(0).max(0).unsigned_abs());
         let back = half_up(left * u128::from(part.unsigned_abs()), u128::from(whole.max(1).unsigned_abs()));
-        let cause = Cause {
-            batch: found.batch.value.id,
-            reversal: Some(ask.id.clone()),
-            recipient: movement.cause.recipient.clone(),
-            reason: Reason::Reversal,
-        };
         let add = -i64::try_from(back).ok()?;
-        (add != 0).then(|| Count { key: movement.key.clone(), seen: None, add, cause })
+        (add != 0).then(|| (movement.key.clone(), add, movement.cause.recipient.clone()))
     };
     found.movements.iter().filter(counted).filter_map(back).collect()
 }

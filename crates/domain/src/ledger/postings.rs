@@ -3,8 +3,8 @@
 use super::{Account, Entry, Transaction, TransactionKind, Unbalanced, transaction::About};
 use crate::{
     batch::{Batch, BatchLine, Release},
-    calculation::Deduction,
-    ids::{EscrowId, RecipientId, TransactionId},
+    calculation::{Deduction, RuleTax},
+    ids::{EscrowId, ItemId, RecipientId, TransactionId},
     instruction::{Instruction, InstructionItem},
     item::Item,
     reversal::{ReversalLine, Source},
@@ -196,6 +196,136 @@ pub fn refused(
         .debit(Account::InTransit(instruction.rail.clone()), part.amount_minor)
         .credit(Account::Payable(item.recipient.clone()), part.amount_minor);
     postings.of_instruction(id, TransactionKind::Refused, instruction, part, at)
+}
+
+/// The money came back: what came is cash again, what the rail kept on the way is its charge. The whole goes `to` where
+/// it had come from: to `payable`, where it is owed again, or to lessen a debt.
+///
+/// # Errors
+/// If more came back than was paid.
+pub fn returned(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    to: &[(Account, i64)],
+    returned_minor: i64,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let mut postings = Postings::default()
+        .debit(Account::Cash(instruction.rail.clone()), returned_minor)
+        .debit(Account::RailCharges, part.amount_minor - returned_minor);
+    for (account, amount_minor) in to {
+        postings = postings.credit(account.clone(), *amount_minor);
+    }
+    postings.of_instruction(id, TransactionKind::Returned, instruction, part, at)
+}
+
+/// A part came back over a rail that keeps no charges: the payment stands, the part is carried for the recipient, or
+/// lessens their debt.
+///
+/// # Errors
+/// If nothing came back.
+pub fn returned_in_part(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    to: Account,
+    more_minor: i64,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let postings =
+        Postings::default().debit(Account::Cash(instruction.rail.clone()), more_minor).credit(to, more_minor);
+    postings.of_instruction(id, TransactionKind::ReturnedInPart, instruction, part, at)
+}
+
+/// The rail executed what had been given up. What is still owed of it, `owed_minor`, is paid by that; the rest is a
+/// debt of the recipient.
+///
+/// # Errors
+/// If there was nothing to send.
+pub fn paid_late(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    item: &Item,
+    owed_minor: i64,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let recipient = item.recipient.clone();
+    let postings = Postings::default()
+        .debit(Account::Payable(recipient.clone()), owed_minor)
+        .debit(Account::Debt(recipient), part.amount_minor - owed_minor)
+        .credit(Account::Cash(instruction.rail.clone()), part.amount_minor);
+    postings.of_instruction(id, TransactionKind::PaidLate, instruction, part, at)
+}
+
+/// What is owed after a refusal is what was paid late already: one is set off against the other.
+///
+/// # Errors
+/// If there is nothing to set off.
+pub fn set_off(
+    id: TransactionId,
+    instruction: &Instruction,
+    part: &InstructionItem,
+    item: &Item,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let postings = Postings::default()
+        .debit(Account::Payable(item.recipient.clone()), part.amount_minor)
+        .credit(Account::Debt(item.recipient.clone()), part.amount_minor);
+    postings.of_instruction(id, TransactionKind::SetOff, instruction, part, at)
+}
+
+/// What is undone of a line that will not be paid. Minor units.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CancelledLine {
+    /// Of its gross, what earlier reversals left: it goes back to the escrow.
+    pub gross_minor: i64,
+    /// What was still to be sent.
+    pub payable_minor: i64,
+    /// What it carries forward, and nobody paid since.
+    pub carried_minor: i64,
+    /// What is owed to us by the recipient from now on: what this line recovered, and what of its carry was paid since.
+    pub debt_minor: i64,
+    /// What of earlier reversals had become a debt, and is none any more.
+    pub debt_gone_minor: i64,
+    /// What it took along of earlier lines: it is carried again.
+    pub carried_again_minor: i64,
+    /// The platform's part, without the tax on it.
+    pub fee_minor: i64,
+    /// The tax on it.
+    pub fee_tax_minor: i64,
+    /// What was withheld, by rule.
+    pub taxes: Vec<RuleTax>,
+}
+
+/// A line will not be paid: everything that was booked for it goes back where it came from.
+///
+/// # Errors
+/// If the parts do not add up.
+pub fn cancelled(
+    id: TransactionId,
+    batch: &Batch,
+    (recipient, item): (&RecipientId, Option<ItemId>),
+    line: &CancelledLine,
+    at: Timestamp,
+) -> Result<Transaction, Unbalanced> {
+    let mut postings = Postings::default()
+        .debit(Account::Payable(recipient.clone()), line.payable_minor)
+        .debit(Account::Carried(recipient.clone()), line.carried_minor)
+        .debit(Account::Debt(recipient.clone()), line.debt_minor)
+        .debit(Account::PlatformFees, line.fee_minor)
+        .debit(Account::FeeTax, line.fee_tax_minor)
+        .credit(Account::Debt(recipient.clone()), line.debt_gone_minor)
+        .credit(Account::Carried(recipient.clone()), line.carried_again_minor);
+    for tax in &line.taxes {
+        postings = postings.debit(Account::TaxWithheld(tax.rule.clone()), tax.amount_minor);
+    }
+    if let Some(escrow) = batch.escrow() {
+        postings = postings.credit(Account::Escrow(escrow.clone()), line.gross_minor);
+    }
+    let about = About { batch: batch.id, item, instruction: None };
+    Transaction::try_new(id, TransactionKind::Cancelled, about, batch.currency, postings.entries(), at)
 }
 
 /// Sums up by account, debits before credits; an account that comes to zero has no entry.

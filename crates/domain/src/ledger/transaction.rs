@@ -61,11 +61,27 @@ pub enum TransactionKind {
     Reversed,
     /// What nobody claimed goes to somebody else.
     Escheated,
+    /// It will not be paid: the line goes back to the escrow.
+    Cancelled,
+    /// It was paid and came back: the money is owed again.
+    Returned,
+    /// A part of it came back: the payment stands, the part is carried for the recipient.
+    ReturnedInPart,
+    /// The rail executed it after all, when it had been given up.
+    PaidLate,
+    /// What is owed is set off against what was paid late.
+    SetOff,
 }
 
 impl TransactionKind {
+    /// Whether it is posted at most once for an item of an instruction. What comes back in parts comes several times;
+    /// what the rail says has a name of its own then.
+    pub fn is_once(self) -> bool {
+        self != Self::ReturnedInPart
+    }
+
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Released,
         Self::Scheduled,
         Self::Sent,
@@ -76,6 +92,11 @@ impl TransactionKind {
         Self::Recovered,
         Self::Reversed,
         Self::Escheated,
+        Self::Cancelled,
+        Self::Returned,
+        Self::ReturnedInPart,
+        Self::PaidLate,
+        Self::SetOff,
     ];
 
     /// The word that is stored and answered.
@@ -91,6 +112,11 @@ impl TransactionKind {
             Self::Recovered => "recovered",
             Self::Reversed => "reversed",
             Self::Escheated => "escheated",
+            Self::Cancelled => "cancelled",
+            Self::Returned => "returned",
+            Self::ReturnedInPart => "returned_in_part",
+            Self::PaidLate => "paid_late",
+            Self::SetOff => "set_off",
         }
     }
 }
