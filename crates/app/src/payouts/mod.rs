@@ -4,8 +4,11 @@
 //! job to its use case. What is too small to be sent waits for [`pay_carried`], what nobody claims for
 //! [`escheat_items`]; [`explain_item`] says why an amount is what it is.
 
+pub mod act;
 pub mod apply_policy;
+pub mod approve_batch;
 pub(crate) mod batch_work;
+pub mod cancel_item;
 pub(crate) mod cancel_lines;
 pub(crate) mod conclude;
 pub mod do_jobs;
@@ -13,9 +16,13 @@ pub mod escheat_items;
 pub mod execute_batch;
 pub mod explain_item;
 pub mod gate;
+pub mod hold_item;
 pub mod pay_carried;
 pub(crate) mod plan;
+pub mod receive_notification;
 pub mod release_held_items;
+pub mod resolve_item;
 pub mod schedule_payouts;
+pub mod set_policy;
 
 pub use conclude::Contradiction;
