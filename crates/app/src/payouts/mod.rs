@@ -2,7 +2,13 @@
 //!
 //! A request becomes a batch in [`schedule_payouts`]; [`do_jobs`] is the worker's turn, which hands each claimed
 //! job to its use case. What is too small to be sent waits for [`pay_carried`], what nobody claims for
-//! [`escheat_items`]; [`explain_item`] says why an amount is what it is.
+//! [`escheat_items`].
+//!
+//! * [`execute_batch`] asks, sends and writes down, as the `gate` of a rail lets through and the `plan` of the policy
+//!   allows; `conclude` says what each answer means, and [`receive_notification`] what comes by itself
+//! * people act: [`approve_batch`], [`hold_item`] (release and retry too), [`cancel_item`], [`resolve_item`],
+//!   [`set_policy`]
+//! * [`explain_item`] says why an amount is what it is, [`why_unpaid`] why it has not come yet
 
 pub mod act;
 pub mod apply_policy;
@@ -24,5 +30,6 @@ pub mod release_held_items;
 pub mod resolve_item;
 pub mod schedule_payouts;
 pub mod set_policy;
+pub mod why_unpaid;
 
 pub use conclude::Contradiction;
