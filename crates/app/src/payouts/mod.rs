@@ -11,6 +11,7 @@
 //! * [`explain_item`] says why an amount is what it is, [`why_unpaid`] why it has not come yet
 
 pub mod act;
+pub mod advance_clock;
 pub mod apply_policy;
 pub mod approve_batch;
 pub(crate) mod batch_work;
