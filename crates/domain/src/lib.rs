@@ -41,6 +41,8 @@ pub mod currency;
 pub mod day;
 #[cfg(feature = "payouts")]
 pub mod event;
+mod fault_codes;
+mod hash;
 pub mod ids;
 #[cfg(feature = "payouts")]
 pub mod instruction;

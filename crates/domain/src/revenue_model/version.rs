@@ -1,7 +1,9 @@
 //! A numbered, immutable version of a project's model.
 
 use super::{Fault, ModelSpec, RevenueModel};
+pub use crate::hash::InvalidHash;
 use crate::{
+    hash,
     ids::{ProjectId, Requester},
     timestamp::Timestamp,
 };
@@ -20,8 +22,7 @@ impl ModelHash {
 }
 impl fmt::Display for ModelHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hash::write(&self.0, f)
     }
 }
 impl fmt::Debug for ModelHash {
@@ -29,22 +30,10 @@ impl fmt::Debug for ModelHash {
         fmt::Display::fmt(self, f)
     }
 }
-/// The text is not `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be `sha256:` and 64 hexadecimal digits")]
-pub struct InvalidHash;
-
 impl FromStr for ModelHash {
     type Err = InvalidHash;
     fn from_str(text: &str) -> Result<Self, InvalidHash> {
-        let digits = text.strip_prefix("sha256:").filter(|digits| digits.len() == 64 && digits.is_ascii());
-        let digits = digits.ok_or(InvalidHash)?;
-        let mut bytes = [0; 32];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).map_err(|_| InvalidHash)?;
-        }
-        let hash = Self(bytes);
-        if hash.to_string() == text { Ok(hash) } else { Err(InvalidHash) }
+        hash::parse(text).map(Self)
     }
 }
 impl Serialize for ModelHash {

@@ -1,28 +1,12 @@
 //! What can be wrong with a model.
 
+use crate::fault_codes::fault_codes;
 use serde_json::Value;
 
-macro_rules! fault_codes {
-    ($($(#[$doc:meta])* $name:ident = $word:literal;)+) => {
-        /// Stable words for what can be wrong with a model (revenue-engine design, section 7e).
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum FaultCode {
-            $($(#[$doc])* $name,)+
-        }
-        impl FaultCode {
-            /// Every code, for the printed list.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-            /// The stable word.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
-        }
-    };
-}
-
 fault_codes! {
+    /// Stable words for what can be wrong with a model (revenue-engine design, section 7e).
+    pub enum FaultCode;
+
     /// There is no step.
     NoSteps = "no_steps";
     /// A step has no line, or a scale no tier.
