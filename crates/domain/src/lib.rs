@@ -14,8 +14,9 @@
 //! * `reversal`: how a refund is taken back from everybody who got a part
 //! * `ledger`: balanced transactions, and which event posts what
 //! * `event`: what the world is told
+//! * `calendar`: when a batch may be paid
 //!
-//! The last four lines need the feature `payouts`; who only splits does without it. A program that splits millions of
+//! The last five lines need the feature `payouts`; who only splits does without it. A program that splits millions of
 //! releases starts at [`calculation::Calculator`]; `examples/batch_job.rs` is one.
 //!
 //! # What may change
@@ -36,6 +37,8 @@ pub mod apportion;
 #[cfg(feature = "payouts")]
 pub mod batch;
 pub mod calculation;
+#[cfg(feature = "payouts")]
+pub mod calendar;
 pub mod counter;
 pub mod currency;
 pub mod day;
