@@ -14,7 +14,7 @@
 //! * `reversal`: how a refund is taken back from everybody who got a part
 //! * `ledger`: balanced transactions, and which event posts what
 //! * `event`: what the world is told
-//! * `calendar`: when a batch may be paid
+//! * `calendar`, `policy`: when a batch may be paid, and how many people must say yes
 //!
 //! The last five lines need the feature `payouts`; who only splits does without it. A program that splits millions of
 //! releases starts at [`calculation::Calculator`]; `examples/batch_job.rs` is one.
@@ -54,6 +54,8 @@ pub mod item;
 #[cfg(feature = "payouts")]
 pub mod ledger;
 pub mod money;
+#[cfg(feature = "payouts")]
+pub mod policy;
 pub mod recipient;
 pub mod revenue_model;
 #[cfg(feature = "payouts")]
