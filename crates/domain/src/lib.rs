@@ -14,7 +14,7 @@
 //! * `reversal`: how a refund is taken back from everybody who got a part
 //! * `ledger`: balanced transactions, and which event posts what
 //! * `event`: what the world is told
-//! * `calendar`, `policy`: when a batch may be paid, and how many people must say yes
+//! * `calendar`, `policy`, `approval`: when a batch may be paid, how many people must say yes, and to what exactly
 //!
 //! The last five lines need the feature `payouts`; who only splits does without it. A program that splits millions of
 //! releases starts at [`calculation::Calculator`]; `examples/batch_job.rs` is one.
@@ -34,6 +34,8 @@
 #![deny(missing_docs, clippy::float_arithmetic)]
 
 pub mod apportion;
+#[cfg(feature = "payouts")]
+pub mod approval;
 #[cfg(feature = "payouts")]
 pub mod batch;
 pub mod calculation;
