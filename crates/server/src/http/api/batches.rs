@@ -4,12 +4,13 @@ use super::{Tag, there, values::Facts};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         page::{AfterParam, LimitParam, Page, page_of},
         params::{PathParam, QueryParam},
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
@@ -348,7 +349,7 @@ impl Batches {
     #[oai(path = "/payouts/batches", method = "get", operation_id = "listBatches", tag = "Tag::Payouts")]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         status: QueryParam<Option<Sc<BatchStatus>>>,
         #[oai(name = "projectId")] project_id: QueryParam<Option<Sc<ProjectId>>>,
         #[oai(name = "escrowId")] escrow_id: QueryParam<Option<Sc<EscrowId>>>,
@@ -371,7 +372,7 @@ impl Batches {
     #[oai(path = "/payouts/batches/:batchId", method = "get", operation_id = "getBatch", tag = "Tag::Payouts")]
     async fn batch(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
     ) -> Answer<BatchAnswer> {
         let id = batch_id.0.0;
@@ -385,7 +386,7 @@ impl Batches {
     #[oai(path = "/payouts/items/:itemId", method = "get", operation_id = "getItem", tag = "Tag::Payouts")]
     async fn item(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
     ) -> Answer<ItemAnswer> {
         let id = item_id.0.0;

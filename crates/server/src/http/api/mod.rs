@@ -84,6 +84,7 @@ const ABOUT: About = About {
                   in an append-only double-entry ledger, and paid exactly once.\n\n\
                   Amounts are whole minor units of their currency. Lists are newest first; `starting_after` takes the id \
                   of the last entry of the page before. Every error has the same body.\n\n\
+                  A token names a role; each operation says which roles may call it. Any other gets 403.\n\n\
                   Every `POST` takes an `Idempotency-Key`. The same request under the same key is done once and answered \
                   alike, with `Idempotent-Replayed: true`; 409 while the first is under way, 422 if it says something \
                   else. A request that is refused leaves its key free. Keys are kept for at least 30 days.",

@@ -4,13 +4,14 @@ use super::{Tag, tax_body, there, values::Amount};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fault::Fault,
         fields::{Field, Fields},
         params::PathParam,
         payload::{Body, FromBody, Js},
         problem::{Answer, ApiError},
         responses::responses,
+        roles::may,
         scalars::Sc,
         shown::Shown,
     },
@@ -217,7 +218,7 @@ impl Recipients {
     #[oai(path = "/recipients/:recipientId", method = "put", operation_id = "putRecipient", tag = "Tag::Recipients")]
     async fn put(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::RegisterRecipient>,
         body: Body<RecipientRequest>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
     ) -> Answer<PutAnswer> {
@@ -254,7 +255,7 @@ impl Recipients {
     #[oai(path = "/recipients/:recipientId", method = "get", operation_id = "getRecipient", tag = "Tag::Recipients")]
     async fn get(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
     ) -> Answer<GetAnswer> {
         let id = recipient_id.0.0;

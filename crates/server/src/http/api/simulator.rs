@@ -4,12 +4,13 @@ use super::{BookDown, Tag};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fault::Fault,
         page::{AfterParam, LimitParam, Page, page_of},
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::{Sc, Scalar},
     },
 };
@@ -93,7 +94,7 @@ impl Transfers {
     #[oai(path = "/simulator/transfers", method = "get", operation_id = "listTransfers", tag = "Tag::Simulator")]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         limit: LimitParam,
         starting_after: AfterParam<TransferId>,
     ) -> Answer<ListAnswer> {
