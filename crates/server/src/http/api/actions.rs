@@ -7,7 +7,7 @@ use super::{
 use crate::{
     compose::Service,
     http::{
-        auth::{Approve, Auth, Operate, Resolve},
+        auth::Auth,
         context,
         fault::Fault,
         fields::Fields,
@@ -16,6 +16,7 @@ use crate::{
         payload::{Body, FromBody, Js},
         problem::{Answer, ApiError},
         responses::responses,
+        roles::may,
         scalars::{Sc, Scalar},
         token::Caller,
     },
@@ -283,7 +284,7 @@ impl Actions {
     )]
     async fn approve(
         &self,
-        auth: Auth<Approve>,
+        auth: Auth<may::Approve>,
         body: Body<ApproveRequest>,
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -310,7 +311,7 @@ impl Actions {
     )]
     async fn cancel_batch(
         &self,
-        auth: Auth<Operate>,
+        auth: Auth<may::Operate>,
         body: Body<NoteRequest>,
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -326,7 +327,7 @@ impl Actions {
     #[oai(path = "/payouts/batches/:batchId/retry", method = "post", operation_id = "retryBatch", tag = "Tag::Payouts")]
     async fn retry_batch(
         &self,
-        auth: Auth<Operate>,
+        auth: Auth<may::Operate>,
         body: Body<NoteRequest>,
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -342,7 +343,7 @@ impl Actions {
     #[oai(path = "/payouts/items/:itemId/hold", method = "post", operation_id = "holdItem", tag = "Tag::Payouts")]
     async fn hold(
         &self,
-        auth: Auth<Operate>,
+        auth: Auth<may::Operate>,
         body: Body<NoteRequest>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -358,7 +359,7 @@ impl Actions {
     #[oai(path = "/payouts/items/:itemId/release", method = "post", operation_id = "releaseItem", tag = "Tag::Payouts")]
     async fn release(
         &self,
-        auth: Auth<Operate>,
+        auth: Auth<may::Operate>,
         body: Body<NoteRequest>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -375,7 +376,7 @@ impl Actions {
     #[oai(path = "/payouts/items/:itemId/cancel", method = "post", operation_id = "cancelItem", tag = "Tag::Payouts")]
     async fn cancel(
         &self,
-        auth: Auth<Operate>,
+        auth: Auth<may::Operate>,
         body: Body<NoteRequest>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -391,7 +392,7 @@ impl Actions {
     #[oai(path = "/payouts/items/:itemId/retry", method = "post", operation_id = "retryItem", tag = "Tag::Payouts")]
     async fn retry(
         &self,
-        auth: Auth<Operate>,
+        auth: Auth<may::Operate>,
         body: Body<NoteRequest>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
@@ -407,7 +408,7 @@ impl Actions {
     #[oai(path = "/payouts/items/:itemId/resolve", method = "post", operation_id = "resolveItem", tag = "Tag::Payouts")]
     async fn resolve(
         &self,
-        auth: Auth<Resolve>,
+        auth: Auth<may::Resolve>,
         body: Body<ResolveRequest>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,

@@ -4,13 +4,14 @@ use super::{Tag, values::Facts};
 use crate::{
     compose::Service,
     http::{
-        auth::{Auth, ReadAudit},
+        auth::Auth,
         fault::Fault,
         page::{AfterParam, LimitParam, Page, page_of},
         params::QueryParam,
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::{Sc, Scalar},
     },
 };
@@ -103,7 +104,7 @@ impl Audit {
     #[oai(path = "/audit", method = "get", operation_id = "listAudit", tag = "Tag::Audit")]
     async fn list(
         &self,
-        _auth: Auth<ReadAudit>,
+        _auth: Auth<may::ReadAudit>,
         subject: QueryParam<Option<Sc<AuditWord>>>,
         actor: QueryParam<Option<Sc<AuditWord>>>,
         action: QueryParam<Option<Sc<AuditWord>>>,

@@ -4,12 +4,13 @@ use super::{Tag, actions::actor};
 use crate::{
     compose::Service,
     http::{
-        auth::{Auth, Simulate},
+        auth::Auth,
         fields::Fields,
         idempotency::{Key, Once},
         payload::{Body, FromBody, Js},
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
@@ -73,7 +74,7 @@ impl TestClock {
     #[oai(path = "/test/clock/advance", method = "post", operation_id = "advanceTestClock", tag = "Tag::Simulator")]
     async fn advance(
         &self,
-        auth: Auth<Simulate>,
+        auth: Auth<may::Simulate>,
         body: Body<AdvanceRequest>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ClockAnswer>> {
