@@ -30,4 +30,8 @@ impl Clock for Sql {
         let micros: i64 = row.try_get_by_index(0).map_err(store)?;
         Ok(Timestamp::from_unix_micros(micros))
     }
+
+    fn steady(&self) -> Duration {
+        self.shared.opened_at.elapsed()
+    }
 }

@@ -16,7 +16,10 @@ use app::{
     ports::{
         Ids, PayoutRail, SimulatorBook,
         queries::{Page, Paged},
-        rail::{BookEntry, Known, Lookup, Order, PrepareError, RailDown, RailProfile, Submit, Transfer},
+        rail::{
+            BookEntry, Class, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown,
+            RailEvent, RailProfile, Recall, Seen, Submit, Transfer,
+        },
     },
 };
 use async_trait::async_trait;
@@ -24,10 +27,11 @@ use book::{Book, Entry, Recorded};
 use destination::Outcome;
 use domain::{
     currency::Currency,
-    ids::InstructionId,
+    ids::{InstructionId, ItemId},
     instruction::Instruction,
     money::Money,
     recipient::{Destination, InvalidWord, RailId},
+    timestamp::Timestamp,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use wire::Payment;
@@ -86,6 +90,8 @@ impl PayoutRail for Simulator {
             replay_window: None,
             settle_bound: Duration::from_secs(10),
             pays_strangers: true,
+            charges_returns: false,
+            calls_per_second_max: 1_000,
             granularities: granularities(),
         }
     }
@@ -99,6 +105,10 @@ impl PayoutRail for Simulator {
         Payment::of(order)?.to_bytes()
     }
 
+    async fn preflight(&self, _destination: &Destination) -> Preflight {
+        Preflight::Ready
+    }
+
     async fn submit(&self, instruction: &Instruction) -> Submit {
         let payment = match Payment::from_bytes(&instruction.body) {
             Ok(payment) => payment,
@@ -107,9 +117,9 @@ impl PayoutRail for Simulator {
         let id = format!("sim_{}", InstructionId::new(self.ids.fresh()).digits().to_ascii_lowercase());
         let key = instruction.id.to_string();
         match in_time(self.book.record(id, &key, &instruction.body, &payment)).await {
-            Ok(Recorded::Entry(entry)) => match known(entry) {
-                Known::Settled { reference } => Submit::Settled { reference },
-                Known::Refused { reason } => Submit::Refused { reason },
+            Ok(Recorded::Entry(entry)) => match seen(entry) {
+                Seen::Rejected { reason, class } => Submit::Refused { reason, class },
+                what => Submit::Accepted { reference: None, seen: events(instruction, what) },
             },
             Ok(Recorded::KeyUsedWithAnotherBody) => {
                 Submit::Unknown { cause: "the key was used with another body".to_owned() }
@@ -120,10 +130,22 @@ impl PayoutRail for Simulator {
 
     async fn query(&self, instruction: &Instruction) -> Lookup {
         match in_time(self.book.find(&instruction.id.to_string())).await {
-            Ok(Some(entry)) => Lookup::Found(known(entry)),
-            Ok(None) => Lookup::Absent,
+            Ok(Some(entry)) => Lookup::Found(events(instruction, seen(entry))),
+            Ok(None) => Lookup::ProvenAbsent,
             Err(error) => Lookup::CannotTell { cause: error.to_string() },
         }
+    }
+
+    async fn recall(&self, _instruction: &Instruction, _items: &[ItemId]) -> Recall {
+        Recall::Refused { reason: "not_supported".to_owned() }
+    }
+
+    async fn list(&self, _since: Timestamp, _cursor: Option<String>) -> Result<Listed, RailDown> {
+        Ok(Listed { events: Vec::new(), next: None })
+    }
+
+    fn ingest(&self, _message: &Inbound) -> Result<Vec<RailEvent>, IngestError> {
+        Err(IngestError::NotTaken("the simulator sends none".to_owned()))
     }
 
     async fn book(&self, after: Option<String>, limit: u32) -> Result<Option<Vec<BookEntry>>, RailDown> {
@@ -145,11 +167,16 @@ async fn in_time<T>(call: impl Future<Output = Result<T, BookError>>) -> Result<
     tokio::time::timeout(CALL_MAX, call).await.unwrap_or(Err(BookError::TooSlow))
 }
 
-fn known(entry: Entry) -> Known {
+fn seen(entry: Entry) -> Seen {
     match entry.outcome {
-        Outcome::Paid => Known::Settled { reference: Some(entry.id) },
-        Outcome::Declined => Known::Refused { reason: DECLINED.to_owned() },
+        Outcome::Paid => Seen::Settled { reference: Some(entry.id) },
+        Outcome::Declined => Seen::Rejected { reason: DECLINED.to_owned(), class: Class::Fail },
     }
+}
+
+fn events(instruction: &Instruction, what: Seen) -> Vec<RailEvent> {
+    let parts = instruction.items.iter();
+    parts.map(|part| RailEvent::answered(&part.wire_ref, what.clone(), None, &instruction.body)).collect()
 }
 
 fn book_entry(entry: Entry) -> BookEntry {
