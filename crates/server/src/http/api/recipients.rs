@@ -218,7 +218,7 @@ impl Recipients {
     #[oai(path = "/recipients/:recipientId", method = "put", operation_id = "putRecipient", tag = "Tag::Recipients")]
     async fn put(
         &self,
-        _auth: Auth<may::RegisterRecipient>,
+        auth: Auth<may::RegisterRecipient>,
         body: Body<RecipientRequest>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
     ) -> Answer<PutAnswer> {
@@ -241,6 +241,7 @@ impl Recipients {
             tax: tax_profile.map(|profile| profile.0).or(short),
             payout_minimums: payout_minimums.unwrap_or_default().into_iter().map(minimum).collect(),
             destination,
+            requester: auth.0.subject,
         };
         let now = service.now().await?;
         let Registered { recipient, new } =
