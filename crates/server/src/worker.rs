@@ -3,8 +3,8 @@
 use app::{
     events::relay_events::relay_events,
     idempotency::forget_old_keys::forget_old_keys,
-    payouts::{do_jobs::do_jobs, execute_batch::Ports},
-    ports::{Clock, EventPublisher, IdempotencyKeys, Ids, JobQueue, Outbox, PayoutRepository, Rails},
+    payouts::{do_jobs::do_jobs, execute_batch::Ports, gate::Gates},
+    ports::{Clock, Dice, EventPublisher, IdempotencyKeys, Ids, JobQueue, Outbox, PayoutRepository, Rails},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -41,8 +41,12 @@ pub struct Worker {
     pub publisher: Arc<dyn EventPublisher>,
     /// Where money goes out.
     pub rails: Rails,
+    /// How fast they may be called.
+    pub gates: Arc<Gates>,
     /// Names.
     pub ids: Arc<dyn Ids>,
+    /// Chance.
+    pub dice: Arc<dyn Dice>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -58,8 +62,12 @@ impl Worker {
             let ports = Ports {
                 repository: self.repository.as_ref(),
                 rails: &self.rails,
+                gates: &self.gates,
                 ids: self.ids.as_ref(),
+                dice: self.dice.as_ref(),
                 clock: self.clock.as_ref(),
+                // Said by each turn, from before its claim.
+                lease_ends: Duration::ZERO,
             };
             match do_jobs(ports, self.queue.as_ref(), JOBS_AT_ONCE, JOB_LEASE).await {
                 Ok(0) => unless_stopped(&mut stop, self.queue.wait(JOB_POLL)).await,

@@ -1,7 +1,7 @@
 //! The time that everybody agrees on: the database's clock, and an offset that is zero but in tests.
 
 use super::{Sql, SqlError, dialect::micros, error::store};
-use app::ports::{Clock, StoreError};
+use app::ports::{Clock, StoreError, TestClock};
 use async_trait::async_trait;
 use domain::timestamp::Timestamp;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -13,11 +13,23 @@ impl Sql {
     /// # Errors
     /// If the database cannot be used.
     pub async fn advance_clock(&self, by: Duration) -> Result<(), SqlError> {
+        Ok(self.move_clock(by).await?)
+    }
+
+    async fn move_clock(&self, by: Duration) -> Result<(), DbErr> {
         let sql = "UPDATE clock SET offset_us = offset_us + $1";
         self.writer().execute_raw(self.dialect().statement(sql, [micros(by).into()])).await?;
         // What was due later may be due now.
         self.work().tell();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl TestClock for Sql {
+    async fn advance(&self, by: Duration) -> Result<Timestamp, StoreError> {
+        self.move_clock(by).await.map_err(store)?;
+        self.now().await
     }
 }
 

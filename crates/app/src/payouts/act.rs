@@ -1,6 +1,6 @@
 //! What every action of a person on a batch or an item has in common: who acts, and why it may not be done.
 
-use super::{batch_work::BatchWork, conclude::Contradiction};
+use super::{batch_work::BatchWork, cancel_item, conclude::Contradiction, hold_item};
 use crate::{
     RACES_MAX,
     change::Change,
@@ -16,6 +16,7 @@ use domain::{
     timestamp::Timestamp,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Who acts, and on what.
 #[derive(Clone, Copy)]
@@ -157,20 +158,43 @@ impl Failure for ActError {
     }
 }
 
-/// Decides and commits, and decides anew as long as somebody else is faster. Without a change there is nothing to commit.
-pub(crate) async fn until_committed<T, E>(
-    acting: Acting<'_>,
-    remember: &Remembering<T>,
-    mut decide: impl AsyncFnMut() -> Result<(T, Change), E>,
-) -> Result<T, E>
-where
-    E: From<CommitError> + From<ClaimKeyError>,
-{
+/// What a person does with an item or a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Holds an item that is scheduled, until an operator releases it.
+    HoldItem(ItemId),
+    /// Releases an item that is held, whatever for.
+    ReleaseItem(ItemId),
+    /// Has an item sent again that failed or came back.
+    RetryItem(ItemId),
+    /// Has everything of a batch sent again that failed or came back.
+    RetryBatch(BatchId),
+    /// Gives an item up.
+    CancelItem(ItemId),
+    /// Gives up all that is left of a batch.
+    CancelBatch(BatchId),
+}
+
+/// Does it: decides and commits, and decides anew as long as somebody else is faster.
+///
+/// # Errors
+/// See [`ActError`].
+pub async fn act(acting: Acting<'_>, action: Action, remember: &Remembering<Acted>) -> Result<Acted, ActError> {
+    let recalls = match action {
+        Action::CancelItem(_) | Action::CancelBatch(_) => cancel_item::ask_to_recall(acting, action).await?,
+        Action::HoldItem(_) | Action::ReleaseItem(_) | Action::RetryItem(_) | Action::RetryBatch(_) => BTreeMap::new(),
+    };
     let mut races = 0;
     loop {
-        let (outcome, change) = decide().await?;
-        match acting.repository.commit(Change { remember: remember.of(&outcome), ..change }).await {
-            Ok(()) => return Ok(outcome),
+        let (acted, change) = match action {
+            Action::HoldItem(item) => hold_item::hold_item(acting, item).await?,
+            Action::ReleaseItem(item) => hold_item::release_item(acting, item).await?,
+            Action::RetryItem(item) => hold_item::retry_item(acting, item).await?,
+            Action::RetryBatch(batch) => hold_item::retry_batch(acting, batch).await?,
+            Action::CancelItem(_) | Action::CancelBatch(_) => cancel_item::cancel(acting, action, &recalls).await?,
+        };
+        match acting.repository.commit(Change { remember: remember.of(&acted), ..change }).await {
+            Ok(()) => return Ok(acted),
             Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => return Err(ClaimKeyError::Reused.into()),
             Err(CommitError::Stale | CommitError::Duplicate(_)) if races < RACES_MAX => races += 1,
             Err(error) => return Err(error.into()),

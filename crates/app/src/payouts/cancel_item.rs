@@ -4,7 +4,7 @@
 //! with the rail's proof: it is asked to recall it.
 
 use super::{
-    act::{ActError, Acted, Acting, until_committed},
+    act::{ActError, Acted, Acting, Action},
     batch_work::BatchWork,
     cancel_lines::Cancelling,
     conclude::{self, Conclusion, Contradiction},
@@ -12,52 +12,22 @@ use super::{
 };
 use crate::{
     change::{Change, Stored},
-    idempotency::Remembering,
-    ports::rail::{Recall, Seen},
+    ports::{
+        rail::{Recall, Seen},
+        repository::BatchForExecution,
+    },
 };
 use domain::{
-    ids::{BatchId, ItemId, Requester},
+    ids::{ItemId, Requester},
     instruction::Instruction,
     item::{ItemStatus, ItemStep},
 };
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Cancels an item.
-///
-/// # Errors
-/// See [`ActError`].
-pub async fn cancel_item(acting: Acting<'_>, item: ItemId, remember: &Remembering<Acted>) -> Result<Acted, ActError> {
-    let batch = acting.repository.batch_of_item(item).await?.ok_or(ActError::ItemNotFound(item))?;
-    let recalls = ask_to_recall(acting, batch, Some(item)).await?;
-    match recalls.get(&item) {
-        Some(Recall::Refused { reason }) => return Err(ActError::RecallRefused(reason.clone())),
-        Some(Recall::Unknown { cause }) => return Err(ActError::RecallUnknown(cause.clone())),
-        Some(Recall::Recalled | Recall::Asked) | None => {}
-    }
-    until_committed(acting, remember, async || decide(acting, batch, Some(item), &recalls).await).await
-}
-
-/// Cancels everything of a batch that was not paid and is not kept by a rail.
-///
-/// # Errors
-/// See [`ActError`].
-pub async fn cancel_batch(
-    acting: Acting<'_>,
-    batch: BatchId,
-    remember: &Remembering<Acted>,
-) -> Result<Acted, ActError> {
-    let recalls = ask_to_recall(acting, batch, None).await?;
-    until_committed(acting, remember, async || decide(acting, batch, None, &recalls).await).await
-}
-
-/// What the rails say to giving up what is on its way: of one item, or of all. Asking twice does no harm.
-async fn ask_to_recall(
-    acting: Acting<'_>,
-    batch: BatchId,
-    only: Option<ItemId>,
-) -> Result<BTreeMap<ItemId, Recall>, ActError> {
-    let found = acting.batch(batch).await?;
+/// What the rails say to giving up what is on its way: of one item, or of a whole batch. Asking twice does no harm.
+pub(super) async fn ask_to_recall(acting: Acting<'_>, action: Action) -> Result<BTreeMap<ItemId, Recall>, ActError> {
+    let (found, only) = found(acting, action).await?;
     let mut recalls = BTreeMap::new();
     for stored in &found.unresolved {
         let instruction = &stored.value;
@@ -71,7 +41,21 @@ async fn ask_to_recall(
         };
         recalls.extend(wanted.into_iter().map(|item| (item, recall.clone())));
     }
-    Ok(recalls)
+    match only.and_then(|item| recalls.get(&item)) {
+        Some(Recall::Refused { reason }) => Err(ActError::RecallRefused(reason.clone())),
+        Some(Recall::Unknown { cause }) => Err(ActError::RecallUnknown(cause.clone())),
+        Some(Recall::Recalled | Recall::Asked) | None => Ok(recalls),
+    }
+}
+
+/// The batch, and the item if only that is meant.
+async fn found(acting: Acting<'_>, action: Action) -> Result<(BatchForExecution, Option<ItemId>), ActError> {
+    match action {
+        Action::CancelBatch(batch) | Action::RetryBatch(batch) => Ok((acting.batch(batch).await?, None)),
+        Action::CancelItem(item) | Action::HoldItem(item) | Action::ReleaseItem(item) | Action::RetryItem(item) => {
+            Ok((acting.batch_of(item).await?, Some(item)))
+        }
+    }
 }
 
 fn open_items(instruction: &Instruction, only: Option<ItemId>) -> Vec<ItemId> {
@@ -79,13 +63,14 @@ fn open_items(instruction: &Instruction, only: Option<ItemId>) -> Vec<ItemId> {
     open.filter(|item| only.is_none_or(|only| only == *item)).collect()
 }
 
-async fn decide(
+/// Cancels what can be cancelled now.
+pub(super) async fn cancel(
     acting: Acting<'_>,
-    batch: BatchId,
-    only: Option<ItemId>,
+    action: Action,
     recalls: &BTreeMap<ItemId, Recall>,
 ) -> Result<(Acted, Change), ActError> {
-    let found = acting.batch(batch).await?;
+    let (found, only) = found(acting, action).await?;
+    let batch = found.batch.value.id;
     let requester = acting.actor.name.parse().unwrap_or_else(|_| Requester::worker());
     let cancelling =
         Cancelling::read(acting.repository, batch, requester).await?.ok_or(ActError::BatchNotFound(batch))?;

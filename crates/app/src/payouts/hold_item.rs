@@ -1,13 +1,12 @@
 //! An operator holds an item, releases it, or has what failed sent again.
 
 use super::{
-    act::{ActError, Acted, Acting, until_committed},
+    act::{ActError, Acted, Acting},
     batch_work::BatchWork,
     conclude::Contradiction,
 };
 use crate::{
     change::Change,
-    idempotency::Remembering,
     job::Wake,
     ports::{StoreError, repository::BatchForExecution},
     revenue::hold,
@@ -20,82 +19,57 @@ use domain::{
 use std::collections::HashMap;
 
 /// Holds an item that is scheduled, until an operator releases it.
-///
-/// # Errors
-/// See [`ActError`].
-pub async fn hold_item(acting: Acting<'_>, item: ItemId, remember: &Remembering<Acted>) -> Result<Acted, ActError> {
-    until_committed(acting, remember, async || {
-        let found = acting.batch_of(item).await?;
-        let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
-        let status = status_of(&work, item)?;
-        if status != ItemStatus::Scheduled {
-            return Err(ActError::NotNow { action: "held", status });
-        }
-        step(&mut work, item, ItemStep::Hold(HoldReason::OperatorHold), acting)?;
-        let change = work.take_change(None, acting.now);
-        Ok((Acted::of(&work, &[item], Vec::new()), change))
-    })
-    .await
+pub(super) async fn hold_item(acting: Acting<'_>, item: ItemId) -> Result<(Acted, Change), ActError> {
+    let found = acting.batch_of(item).await?;
+    let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
+    let status = status_of(&work, item)?;
+    if status != ItemStatus::Scheduled {
+        return Err(ActError::NotNow { action: "held", status });
+    }
+    step(&mut work, item, ItemStep::Hold(HoldReason::OperatorHold), acting)?;
+    let change = work.take_change(None, acting.now);
+    Ok((Acted::of(&work, &[item], Vec::new()), change))
 }
 
 /// Releases an item that is held, whatever for. What stands in the way of paying it still does: it is held again if the
 /// recipient may not be paid, or cannot be.
-///
-/// # Errors
-/// See [`ActError`].
-pub async fn release_item(acting: Acting<'_>, item: ItemId, remember: &Remembering<Acted>) -> Result<Acted, ActError> {
-    until_committed(acting, remember, async || {
-        let found = acting.batch_of(item).await?;
-        let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
-        let status = status_of(&work, item)?;
-        if status != ItemStatus::PendingKyc {
-            return Err(ActError::NotNow { action: "released", status });
-        }
-        step(&mut work, item, ItemStep::Release, acting)?;
-        Ok((Acted::of(&work, &[item], Vec::new()), woken(&mut work, acting)))
-    })
-    .await
+pub(super) async fn release_item(acting: Acting<'_>, item: ItemId) -> Result<(Acted, Change), ActError> {
+    let found = acting.batch_of(item).await?;
+    let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
+    let status = status_of(&work, item)?;
+    if status != ItemStatus::PendingKyc {
+        return Err(ActError::NotNow { action: "released", status });
+    }
+    step(&mut work, item, ItemStep::Release, acting)?;
+    Ok((Acted::of(&work, &[item], Vec::new()), woken(&mut work, acting)))
 }
 
 /// Has an item sent again that failed or came back: by a new instruction, under a new key.
-///
-/// # Errors
-/// See [`ActError`].
-pub async fn retry_item(acting: Acting<'_>, item: ItemId, remember: &Remembering<Acted>) -> Result<Acted, ActError> {
-    until_committed(acting, remember, async || {
-        let found = acting.batch_of(item).await?;
-        let recipients = recipients_of(acting, &found).await?;
-        let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
-        let status = status_of(&work, item)?;
-        if !may_be_retried(status) {
-            return Err(ActError::NotNow { action: "retried", status });
-        }
-        retry(&mut work, item, &recipients, acting)?;
-        Ok((Acted::of(&work, &[item], Vec::new()), woken(&mut work, acting)))
-    })
-    .await
+pub(super) async fn retry_item(acting: Acting<'_>, item: ItemId) -> Result<(Acted, Change), ActError> {
+    let found = acting.batch_of(item).await?;
+    let recipients = recipients_of(acting, &found).await?;
+    let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
+    let status = status_of(&work, item)?;
+    if !may_be_retried(status) {
+        return Err(ActError::NotNow { action: "retried", status });
+    }
+    retry(&mut work, item, &recipients, acting)?;
+    Ok((Acted::of(&work, &[item], Vec::new()), woken(&mut work, acting)))
 }
 
 /// Has everything of a batch sent again that failed or came back.
-///
-/// # Errors
-/// See [`ActError`].
-pub async fn retry_batch(acting: Acting<'_>, batch: BatchId, remember: &Remembering<Acted>) -> Result<Acted, ActError> {
-    until_committed(acting, remember, async || {
-        let found = acting.batch(batch).await?;
-        let recipients = recipients_of(acting, &found).await?;
-        let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
-        let failed: Vec<ItemId> =
-            work.items().filter(|item| may_be_retried(item.status())).map(|item| item.id).collect();
-        if failed.is_empty() {
-            return Err(ActError::NothingToDo { action: "retried", status: work.batch().status.as_str() });
-        }
-        for item in &failed {
-            retry(&mut work, *item, &recipients, acting)?;
-        }
-        Ok((Acted::of(&work, &failed, Vec::new()), woken(&mut work, acting)))
-    })
-    .await
+pub(super) async fn retry_batch(acting: Acting<'_>, batch: BatchId) -> Result<(Acted, Change), ActError> {
+    let found = acting.batch(batch).await?;
+    let recipients = recipients_of(acting, &found).await?;
+    let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
+    let failed: Vec<ItemId> = work.items().filter(|item| may_be_retried(item.status())).map(|item| item.id).collect();
+    if failed.is_empty() {
+        return Err(ActError::NothingToDo { action: "retried", status: work.batch().status.as_str() });
+    }
+    for item in &failed {
+        retry(&mut work, *item, &recipients, acting)?;
+    }
+    Ok((Acted::of(&work, &failed, Vec::new()), woken(&mut work, acting)))
 }
 
 fn may_be_retried(status: ItemStatus) -> bool {

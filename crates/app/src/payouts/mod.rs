@@ -6,7 +6,7 @@
 //!
 //! * [`execute_batch`] asks, sends and writes down, as the `gate` of a rail lets through and the `plan` of the policy
 //!   allows; `conclude` says what each answer means, and [`receive_notification`] what comes by itself
-//! * people act: [`approve_batch`], [`hold_item`] (release and retry too), [`cancel_item`], [`resolve_item`],
+//! * people [`act`] (`hold_item`: release and retry too; `cancel_item`), and [`approve_batch`], [`resolve_item`],
 //!   [`set_policy`]
 //! * [`explain_item`] says why an amount is what it is, [`why_unpaid`] why it has not come yet
 
@@ -15,7 +15,7 @@ pub mod advance_clock;
 pub mod apply_policy;
 pub mod approve_batch;
 pub(crate) mod batch_work;
-pub mod cancel_item;
+mod cancel_item;
 pub(crate) mod cancel_lines;
 pub(crate) mod conclude;
 pub mod do_jobs;
@@ -23,7 +23,7 @@ pub mod escheat_items;
 pub mod execute_batch;
 pub mod explain_item;
 pub mod gate;
-pub mod hold_item;
+mod hold_item;
 pub mod pay_carried;
 pub(crate) mod plan;
 pub mod receive_notification;

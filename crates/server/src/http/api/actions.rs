@@ -14,7 +14,7 @@ use crate::{
         idempotency::{Key, Once},
         params::PathParam,
         payload::{Body, FromBody, Js},
-        problem::{Answer, ApiError},
+        problem::Answer,
         responses::responses,
         roles::may,
         scalars::{Sc, Scalar},
@@ -23,12 +23,9 @@ use crate::{
 };
 use app::{
     change::Resolved,
-    idempotency::Remembering,
     payouts::{
-        act::{ActError, Acted, Acting},
+        act::{Acted, Action, act},
         approve_batch::{ApproveBatch, approve_batch},
-        cancel_item::{cancel_batch, cancel_item},
-        hold_item::{hold_item, release_item, retry_batch, retry_item},
         resolve_item::{ResolveItem, ResolvedItem, resolve_item},
     },
 };
@@ -49,7 +46,8 @@ const NOTE_MAX: usize = 1_000;
 impl Scalar for ContentHash {
     const NAME: &'static str = "ContentHash";
     fn describe(schema: &mut MetaSchema) {
-        schema.description = Some("What there is to say yes to: items, recipients, amounts, where the money goes, and when.");
+        schema.description =
+            Some("What there is to say yes to: items, recipients, amounts, where the money goes, and when.");
         schema.pattern = Some("^sha256:[0-9a-f]{64}$".to_owned());
     }
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -129,8 +127,9 @@ pub struct ResolveRequest {
 }
 
 impl FromBody for ResolveRequest {
-    const EXAMPLE: Option<&'static str> =
-        Some(r#"{ "outcome": "paid", "evidence": "statement 2026-03, line 17", "note": "the provider lost the call" }"#);
+    const EXAMPLE: Option<&'static str> = Some(
+        r#"{ "outcome": "paid", "evidence": "statement 2026-03, line 17", "note": "the provider lost the call" }"#,
+    );
 
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let outcome = fields.required("outcome", Sc::read);
@@ -241,12 +240,7 @@ fn resolved(resolved: &ResolvedItem) -> ResolveAnswer {
 
 /// Who acts, as the audit log names them.
 pub(super) fn actor(caller: &Caller, note: Option<String>) -> Actor {
-    Actor {
-        name: caller.subject.to_string(),
-        role: Some(caller.role.clone()),
-        note,
-        request: context::request_id(),
-    }
+    Actor { name: caller.subject.to_string(), role: Some(caller.role.clone()), note, request: context::request_id() }
 }
 
 /// The endpoints of this file.
@@ -254,17 +248,12 @@ pub struct Actions(pub(super) Arc<Service>);
 
 impl Actions {
     /// Does something once, as `caller`, and answers what became of it.
-    async fn act(
-        &self,
-        (caller, note): (&Caller, Option<String>),
-        key: Key,
-        action: impl AsyncFnOnce(Acting<'_>, &Remembering<Acted>) -> Result<Acted, ActError>,
-    ) -> Answer<Once<ActedAnswer>> {
+    async fn act(&self, caller: Caller, note: NoteRequest, key: Key, action: Action) -> Answer<Once<ActedAnswer>> {
         let service = &self.0;
-        let actor = actor(caller, note);
+        let actor = actor(&caller, note.note);
         key.once(service.keeper(), acted, async |remember| {
             let now = service.now().await?;
-            Ok(action(service.acting(&actor, now), &remember).await.map_err(ApiError::from)?)
+            Ok(act(service.acting(&actor, now), action, &remember).await?)
         })
         .await
     }
@@ -316,9 +305,7 @@ impl Actions {
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ActedAnswer>> {
-        let batch = batch_id.0.0;
-        let who = (&auth.0, body.0.note);
-        self.act(who, key, async |acting, remember| cancel_batch(acting, batch, remember).await).await
+        self.act(auth.0, body.0, key, Action::CancelBatch(batch_id.0.0)).await
     }
 
     /// Retry a batch
@@ -332,9 +319,7 @@ impl Actions {
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ActedAnswer>> {
-        let batch = batch_id.0.0;
-        let who = (&auth.0, body.0.note);
-        self.act(who, key, async |acting, remember| retry_batch(acting, batch, remember).await).await
+        self.act(auth.0, body.0, key, Action::RetryBatch(batch_id.0.0)).await
     }
 
     /// Hold an item
@@ -348,9 +333,7 @@ impl Actions {
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ActedAnswer>> {
-        let item = item_id.0.0;
-        let who = (&auth.0, body.0.note);
-        self.act(who, key, async |acting, remember| hold_item(acting, item, remember).await).await
+        self.act(auth.0, body.0, key, Action::HoldItem(item_id.0.0)).await
     }
 
     /// Release an item
@@ -364,9 +347,7 @@ impl Actions {
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ActedAnswer>> {
-        let item = item_id.0.0;
-        let who = (&auth.0, body.0.note);
-        self.act(who, key, async |acting, remember| release_item(acting, item, remember).await).await
+        self.act(auth.0, body.0, key, Action::ReleaseItem(item_id.0.0)).await
     }
 
     /// Cancel an item
@@ -381,9 +362,7 @@ impl Actions {
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ActedAnswer>> {
-        let item = item_id.0.0;
-        let who = (&auth.0, body.0.note);
-        self.act(who, key, async |acting, remember| cancel_item(acting, item, remember).await).await
+        self.act(auth.0, body.0, key, Action::CancelItem(item_id.0.0)).await
     }
 
     /// Retry an item
@@ -397,9 +376,7 @@ impl Actions {
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ActedAnswer>> {
-        let item = item_id.0.0;
-        let who = (&auth.0, body.0.note);
-        self.act(who, key, async |acting, remember| retry_item(acting, item, remember).await).await
+        self.act(auth.0, body.0, key, Action::RetryItem(item_id.0.0)).await
     }
 
     /// Say what became of an item

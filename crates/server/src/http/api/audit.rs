@@ -35,7 +35,11 @@ impl Scalar for AuditWord {
     fn parse(text: &str) -> Result<Self, Fault> {
         let is_word = (1..=128).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte));
-        if is_word { Ok(Self(text.to_owned())) } else { Err(Fault::invalid_format("This must be a word such as an id.")) }
+        if is_word {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Fault::invalid_format("This must be a word such as an id."))
+        }
     }
     fn wire(&self) -> Value {
         self.0.clone().into()

@@ -15,15 +15,21 @@ use crate::{
     },
 };
 use app::{
-    payouts::{approve_batch::content_to_approve, why_unpaid::{Why, why_unpaid}},
-    ports::{Rails, queries::{BatchDetails, BatchFilter, ItemDetails}},
+    payouts::{
+        approve_batch::content_to_approve,
+        why_unpaid::{Why, why_unpaid},
+    },
+    ports::{
+        Rails,
+        queries::{BatchDetails, BatchFilter, ItemDetails},
+    },
 };
 use domain::{
+    approval::{Approval, ContentHash},
     batch::{Batch, BatchStatus, Origin},
     currency::Currency,
     event::Event,
     ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId, Requester},
-    approval::{Approval, ContentHash},
     instruction::{Instruction, InstructionItem},
     item::{Item, ItemStatus},
     recipient::RailId,

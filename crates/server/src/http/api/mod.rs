@@ -39,7 +39,7 @@ use crate::compose::Service;
 use app::{
     failure::{Class, Failure},
     payouts::act::Acting,
-    ports::{StoreError, TestClock, rail::RailDown},
+    ports::{SimulatorBook, StoreError, TestClock, rail::RailDown},
 };
 use domain::{audit::Actor, timestamp::Timestamp};
 use poem::{Endpoint, EndpointExt, Response, Route};
@@ -152,6 +152,11 @@ impl Service {
     /// The clock that can be moved; in live mode there is none.
     fn test_mode(&self) -> Result<&dyn TestClock, NotInLiveMode> {
         self.test_clock.as_deref().ok_or(NotInLiveMode)
+    }
+
+    /// What the simulator was asked to pay; in live mode there is none.
+    fn simulator_book(&self) -> Result<&dyn SimulatorBook, NotInLiveMode> {
+        self.simulator.as_deref().ok_or(NotInLiveMode)
     }
 
     /// Where keys of requests, and their answers, are kept.

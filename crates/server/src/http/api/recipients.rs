@@ -166,7 +166,8 @@ pub struct RecipientView {
 
 impl From<Recipient> for RecipientView {
     fn from(recipient: Recipient) -> Self {
-        let Recipient { id, status, tax, payout_minimums, destination, created_at, updated_at } = recipient;
+        let Recipient { id, status, tax, payout_minimums, destination, destination_set_by: _, created_at, updated_at } =
+            recipient;
         // Details are texts: the request can hold nothing else.
         let text = |(name, value): (String, serde_json::Value)| (name, value.as_str().unwrap_or_default().to_owned());
         let minimum = |(currency, minor)| MinimumBody { currency: Sc(currency), amount: Sc(Amount(minor)) };

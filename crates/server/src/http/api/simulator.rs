@@ -99,7 +99,7 @@ impl Transfers {
         starting_after: AfterParam<TransferId>,
     ) -> Answer<ListAnswer> {
         let page = page_of(limit, starting_after).map(|after| after.0);
-        let transfers = self.0.simulator.transfers(page).await.map_err(BookDown)?;
+        let transfers = self.0.simulator_book()?.transfers(page).await.map_err(BookDown)?;
         Ok(ListAnswer::Listed(Js(transfers.map(TransferView::from).into())))
     }
 }

@@ -24,18 +24,16 @@ pub(super) fn webhooks(service: Arc<Service>) -> impl Endpoint<Output = Response
         let service = Arc::clone(&service);
         async move {
             let word = request.raw_path_param("rail").unwrap_or_default().to_owned();
-            let headers = request.headers().iter().filter_map(|(name, value)| {
-                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-            });
+            let headers = request
+                .headers()
+                .iter()
+                .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
             let headers = headers.collect();
             let answer = match read(request.take_body()).await {
                 Ok(body) => take(&service, &word, headers, body).await,
                 Err(error) => Err(error),
             };
-            Ok(match answer {
-                Ok(response) => response,
-                Err(error) => error.response(),
-            })
+            Ok::<Response, poem::Error>(answer.unwrap_or_else(|error| error.response()))
         }
     })
 }
@@ -56,8 +54,10 @@ async fn take(
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 ) -> Result<Response, ApiError> {
-    let rail = rail_of(service, word)
-        .ok_or_else(|| ApiError { code: "rail_not_found", ..ApiError::new(Problem::NotFound, "There is no such rail.") })?;
+    let rail = rail_of(service, word).ok_or_else(|| ApiError {
+        code: "rail_not_found",
+        ..ApiError::new(Problem::NotFound, "There is no such rail.")
+    })?;
     let message = Inbound { headers, body, received_at: service.clock.now().await? };
     let ears = Ears {
         repository: service.repository.as_ref(),
