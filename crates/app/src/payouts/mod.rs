@@ -33,4 +33,4 @@ pub mod schedule_payouts;
 pub mod set_policy;
 pub mod why_unpaid;
 
-pub use conclude::Contradiction;
+pub use conclude::{Contradiction, RETRIES_MAX};
