@@ -39,16 +39,10 @@ pub async fn what_is_sent_is_settled_and_what_is_refused_is_owed(stage: &Stage<'
     let batch = stage.release("esc_1", 10_000, "USD").await;
     stage.work().await;
     let ana = stands(stage, &batch, ItemStatus::Paid, &["sent", "paid"]).await;
-    assert_eq!(
-        stage.audit(&ana.id.to_string()).await,
-        ["sys_worker item.record_intent", "rail:simulator item.settle"]
-    );
+    assert_eq!(stage.audit(&ana.id.to_string()).await, ["sys_worker item.record_intent", "rail:simulator item.settle"]);
     let ben = stage.item(&batch, "rec_ben").await;
     assert_eq!((ben.status(), stage.posted(&ben).await), (ItemStatus::Failed, vec!["sent", "refused"]));
-    assert_eq!(
-        stage.audit(&ben.id.to_string()).await,
-        ["sys_worker item.record_intent", "rail:simulator item.refuse"]
-    );
+    assert_eq!(stage.audit(&ben.id.to_string()).await, ["sys_worker item.record_intent", "rail:simulator item.refuse"]);
     assert_eq!(stage.balance("rec_ben").await[0], 4_750, "fee and tax stay, the money is still owed");
 }
 

@@ -21,8 +21,7 @@ async fn after_six_hours_without_a_provider_ten_thousand_items_are_paid_once_and
         profile.calls_per_second_max = LIMIT;
         profile.replay_window = None;
     }
-    let lines: Vec<Value> =
-        (0..ITEMS).map(|n| json!({ "recipientId": format!("rec_{n}"), "weight": 1 })).collect();
+    let lines: Vec<Value> = (0..ITEMS).map(|n| json!({ "recipientId": format!("rec_{n}"), "weight": 1 })).collect();
     stage.model(json!({ "steps": [{ "type": "share", "lines": lines }] })).await;
     stage.rail.is_down(true);
     let mut batches = Vec::new();

@@ -286,7 +286,8 @@ impl PayoutRail for Rail {
     }
     /// A message of this rail is one saying: its name, a slash, and the name under which the payment was ordered.
     fn ingest(&self, message: &Inbound) -> Result<Vec<RailEvent>, IngestError> {
-        let text = String::from_utf8(message.body.clone()).map_err(|error| IngestError::Unreadable(error.to_string()))?;
+        let text =
+            String::from_utf8(message.body.clone()).map_err(|error| IngestError::Unreadable(error.to_string()))?;
         let mut words = text.split(' ');
         let (Some("signed"), Some(name), Some(wire_ref), Some(what)) =
             (words.next(), words.next(), words.next(), words.next())

@@ -4,9 +4,9 @@ use super::rail::Rail;
 use crate::contracts::{Bench, Ports};
 use adapters::dice::ThreadDice;
 use app::{
+    change::Resolved,
     idempotency::Remembering,
     ledger::check_books::check_books,
-    change::Resolved,
     payouts::{
         act::{ActError, Acted, Acting, Action, act},
         approve_batch::{ApproveBatch, ApproveBatchError, approve_batch},
@@ -17,8 +17,8 @@ use app::{
         pay_carried::{PayCarried, PayCarriedError, pay_carried},
         receive_notification::{Ears, Heard, ReceiveError, receive_notification},
         resolve_item::{ResolveItem, ResolveItemError, ResolvedItem, resolve_item},
-        set_policy::set_policy,
         schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
+        set_policy::set_policy,
     },
     ports::{Rails, queries::BatchDetails},
     recipients::{
@@ -32,10 +32,10 @@ use app::{
     },
 };
 use domain::{
+    audit::{Actor, AuditEntry},
     batch::Batch,
     calculation::Column,
     event::EventKind,
-    audit::{Actor, AuditEntry},
     ids::{BatchId, ItemId, Requester},
     item::{Item, ItemStatus},
     money::Money,
@@ -202,12 +202,8 @@ impl<'a> Stage<'a> {
     pub async fn hear(&self, body: &str) -> Result<Heard, ReceiveError> {
         let message =
             Inbound { headers: Vec::new(), body: body.as_bytes().to_vec(), received_at: self.ports.now().await };
-        let ears = Ears {
-            repository: self.ports.repository.as_ref(),
-            rails: &self.rails,
-            ids: &self.ids,
-            dice: &ThreadDice,
-        };
+        let ears =
+            Ears { repository: self.ports.repository.as_ref(), rails: &self.rails, ids: &self.ids, dice: &ThreadDice };
         receive_notification(ears, &read("simulator"), message).await
     }
     /// The name under which the item's instruction of that generation was ordered.

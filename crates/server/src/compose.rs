@@ -17,11 +17,17 @@ use adapters::{
 use app::{
     payouts::gate::Gates,
     ports::{
-        Clock, Dice, IdempotencyKeys, Ids, PayoutQueries, PayoutRail, PayoutRepository, Rails, SimulatorBook, TestClock,
+        Clock, Dice, IdempotencyKeys, Ids, PayoutQueries, PayoutRail, PayoutRepository, Rails, SimulatorBook,
+        SimulatorFaults, SimulatorNotifications, TestClock,
     },
     revenue::turns::Turns,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use adapters::rails::simulator::provider::{HttpAnswer, HttpRequest, SimulatorHttp};
 
 /// The service, put together. Cheap to clone.
 #[derive(Clone)]
@@ -36,8 +42,8 @@ pub struct Service {
     pub queries: Arc<dyn PayoutQueries>,
     /// Where money goes out.
     pub rails: Rails,
-    /// What the simulator was asked to pay, in test mode.
-    pub simulator: Option<Arc<dyn SimulatorBook>>,
+    /// The simulator, in test mode.
+    pub simulator: Option<SimulatorPorts>,
     /// Names.
     pub ids: Arc<dyn Ids>,
     /// Chance.
@@ -48,6 +54,15 @@ pub struct Service {
     pub test_clock: Option<Arc<dyn TestClock>>,
     /// The worker, not running yet.
     pub worker: Worker,
+}
+
+/// The simulator, as people and tests see it. Cheap to clone.
+#[derive(Clone)]
+pub struct SimulatorPorts {
+    /// What it was asked to pay.
+    pub book: Arc<dyn SimulatorBook>,
+    /// How it is told to misbehave.
+    pub faults: Arc<dyn SimulatorFaults>,
 }
 
 /// Why the service cannot be put together.
@@ -119,7 +134,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
     let sql = Arc::new(sql);
     let clock: Arc<dyn Clock> = sql.clone();
     let is_test = config.mode.value == Mode::Test;
-    let simulator = if is_test { Some(simulator(config, ids.clone()).await?) } else { None };
+    let simulator = if is_test { Some(simulator(config, ids.clone(), clock.clone()).await?) } else { None };
     let rails = rails(config, simulator.clone())?;
     Ok(Service {
         repository: sql.clone(),
@@ -127,7 +142,9 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
         turns: Arc::default(),
         queries: sql.clone(),
         rails: rails.clone(),
-        simulator: simulator.map(|simulator| Arc::new(simulator) as Arc<dyn SimulatorBook>),
+        simulator: simulator
+            .clone()
+            .map(|simulator| SimulatorPorts { book: Arc::new(simulator.clone()), faults: Arc::new(simulator) }),
         ids: ids.clone(),
         dice: dice.clone(),
         clock: clock.clone(),
@@ -138,6 +155,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
             outbox: sql.clone(),
             keys: sql,
             publisher: Arc::new(LogPublisher),
+            notifications: simulator.map(|simulator| Arc::new(simulator) as Arc<dyn SimulatorNotifications>),
             rails,
             gates: Arc::new(Gates::default()),
             ids,
@@ -147,8 +165,26 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
     })
 }
 
-async fn simulator(config: &Config, ids: Arc<dyn Ids>) -> Result<Simulator, ComposeError> {
-    Ok(Simulator::open(&config.data_dir.value.join("simulator.db"), ids).await?)
+async fn simulator(config: &Config, ids: Arc<dyn Ids>, clock: Arc<dyn Clock>) -> Result<Simulator, ComposeError> {
+    let secret = config.simulator_secret.as_ref().map(|secret| secret.value.expose().as_bytes().to_vec());
+    Ok(match &config.simulator_url {
+        Some(url) => Simulator::connect(&url.value, secret)?,
+        None => Simulator::open_local(&simulator_book(config), ids, clock, secret).await?,
+    })
+}
+
+/// Where the simulator keeps its book.
+fn simulator_book(config: &Config) -> PathBuf {
+    config.data_dir.value.join("simulator.db")
+}
+
+/// The simulated provider as a process of its own, over the same book.
+///
+/// # Errors
+/// If its book cannot be used.
+pub async fn simulator_http(config: &Config, secret: Option<Vec<u8>>) -> Result<SimulatorHttp, ComposeError> {
+    let book = SimulatorHttp::open(&simulator_book(config), Arc::new(UuidV7), secret).await;
+    Ok(book.map_err(OpenError::from)?)
 }
 
 /// In test mode the simulator is where somebody is paid who has no destination; in live mode there is none.

@@ -101,6 +101,8 @@ pub struct Config {
     pub mode: Setting<Mode>,
     /// The simulator that several machines share, if not one inside this process.
     pub simulator_url: Option<Setting<String>>,
+    /// What the shared simulator signs its notifications with.
+    pub simulator_secret: Option<Setting<Secret>>,
     /// The secret that signs tokens, if one was given.
     pub jwt_secret: Option<Setting<Secret>>,
     /// Stripe, if there is a key for it.
@@ -206,6 +208,7 @@ impl Config {
             data_dir: Setting { value: PathBuf::from(data_dir.value), origin: data_dir.origin },
             mode: Setting { value: known.ok_or(ConfigError::Mode(mode.value))?, origin: mode.origin },
             simulator_url,
+            simulator_secret: secret(env, "DISBURSE_SIMULATOR_SECRET")?,
             jwt_secret: secret(env, "DISBURSE_JWT_SECRET")?,
             stripe: stripe(env)?,
         })

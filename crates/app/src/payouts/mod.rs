@@ -23,6 +23,7 @@ pub mod escheat_items;
 pub mod execute_batch;
 pub mod explain_item;
 pub mod gate;
+pub mod hear_simulator;
 mod hold_item;
 pub mod pay_carried;
 pub(crate) mod plan;

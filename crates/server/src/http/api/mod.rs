@@ -8,6 +8,7 @@ mod batches;
 mod calculation_view;
 mod events;
 mod explanations;
+mod faults;
 mod ledger;
 mod model_body;
 mod model_file;
@@ -35,11 +36,11 @@ use super::{
     routes, shell,
     token::TokenKey,
 };
-use crate::compose::Service;
+use crate::compose::{Service, SimulatorPorts};
 use app::{
     failure::{Class, Failure},
     payouts::act::Acting,
-    ports::{SimulatorBook, StoreError, TestClock, rail::RailDown},
+    ports::{StoreError, TestClock, rail::RailDown},
 };
 use domain::{audit::Actor, timestamp::Timestamp};
 use poem::{Endpoint, EndpointExt, Response, Route};
@@ -85,6 +86,7 @@ type Api = (
     events::Events,
     audit::Audit,
     simulator::Transfers,
+    faults::Faults,
     test_clock::TestClock,
     probes::Probes,
 );
@@ -127,6 +129,7 @@ pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endp
         events::Events(service.clone()),
         audit::Audit(service.clone()),
         simulator::Transfers(service.clone()),
+        faults::Faults(service.clone()),
         test_clock::TestClock(service.clone()),
         probes::Probes(service.clone()),
     );
@@ -154,9 +157,9 @@ impl Service {
         self.test_clock.as_deref().ok_or(NotInLiveMode)
     }
 
-    /// What the simulator was asked to pay; in live mode there is none.
-    fn simulator_book(&self) -> Result<&dyn SimulatorBook, NotInLiveMode> {
-        self.simulator.as_deref().ok_or(NotInLiveMode)
+    /// The simulator; in live mode there is none.
+    fn simulator(&self) -> Result<&SimulatorPorts, NotInLiveMode> {
+        self.simulator.as_ref().ok_or(NotInLiveMode)
     }
 
     /// Where keys of requests, and their answers, are kept.
