@@ -168,7 +168,8 @@ pub async fn two_people_say_what_became_of_a_doubt(stage: &Stage<'_>) {
         stage.rail.script("rec_ana", if executed { Script::SilentAfter } else { Script::SilentBefore });
         stage.model(shares(&[("rec_ana", 100)])).await;
         let batch = stage.release(&format!("esc_{at}"), 10_000, "USD").await;
-        stage.work().await;
+        // The rail was silent before: its gate is shut for a moment.
+        stage.pass(Duration::from_secs(120)).await;
         let item = stage.item(&batch, "rec_ana").await;
         assert_eq!(item.status(), ItemStatus::InDoubt);
         let early = stage.resolve("usr_ann", item.id, outcome).await.unwrap_err();

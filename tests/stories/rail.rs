@@ -158,13 +158,6 @@ impl Rail {
         self.told().calls.clone()
     }
 
-    /// What it would tell by itself about the first payment to a recipient.
-    pub fn message(&self, recipient: &str, name: &str, what: &Seen) -> RailEvent {
-        let told = self.told();
-        let entry = told.book.values().find(|entry| entry.recipient == recipient).expect("something was sent");
-        RailEvent { dedupe: name.to_owned(), ..RailEvent::answered(&entry.wire_ref, what.clone(), None, b"told") }
-    }
-
     fn says(entry: &Entry) -> Vec<RailEvent> {
         let reference = Some(format!("ref_{}", entry.recipient));
         let what = match entry {

@@ -20,7 +20,11 @@ use app::{
         schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
         set_policy::set_policy,
     },
-    ports::{Rails, queries::BatchDetails},
+    ports::{
+        Rails,
+        queries::{AuditFilter, BatchDetails, Page, TransactionFilter},
+        rail::Inbound,
+    },
     recipients::{
         register_recipient::{RegisterRecipient, register_recipient},
         show_balance::{CurrencyBalance, show_balance},
