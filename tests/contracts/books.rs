@@ -163,11 +163,20 @@ pub async fn what_a_rail_kept_of_what_came_back_is_in_the_books(bench: &dyn Benc
             for (part, (outcome, returned_minor)) in known.value.items.iter_mut().zip(outcomes.clone()) {
                 (part.outcome, part.returned_minor) = (outcome, returned_minor);
             }
-            ports.commit(update(Update::Instruction(known))).await;
+            let back = known.value.items.iter().filter(|part| matches!(part.outcome, Outcome::Returned { .. }));
+            let post = back.map(|part| {
+                let (id, to) = (TransactionId::new(fresh()), [(Account::Payable(read("rec_ana")), part.amount_minor)]);
+                postings::returned(id, &sent.value, part, &to, part.returned_minor, now).unwrap()
+            });
+            let post = post.collect();
+            ports.commit(Change { post, ..update(Update::Instruction(known)) }).await;
         }
     }
     let found = books(&ports).await;
     assert_eq!(found.charges, [(read("JPY"), 10), (read("USD"), 20)]);
+    let booked = found.balances.iter().filter(|(account, ..)| *account == Account::RailCharges);
+    let booked: Vec<(Currency, SumMinor)> = booked.map(|(_, currency, sum)| (*currency, *sum)).collect();
+    assert_eq!(booked, found.charges, "as it is booked");
     assert_eq!(found.unresolved_instructions, 3, "of each something is still to be learned");
     assert!(found.executed.iter().all(|executed| executed.unresolved));
 }

@@ -82,19 +82,19 @@ pub async fn what_was_given_up_and_sent_anew_is_not_paid_twice(bench: &dyn Bench
     let ports = bench.ports();
     let release = booked(&ports).await;
     let one = sent(&ports, release.batch.id, &[0, 1]).await;
-    ports.commit(update(learned(&one, 0, no()))).await;
+    ports.commit(update(learned(&one, 1, no()))).await;
     let now = ports.now().await;
-    let two = instruction(&[&release.items[0]], &release.batch, now);
+    let two = instruction(&[&release.items[1]], &release.batch, now);
     ports.commit(insert(New::Instruction(two.clone()))).await;
     let one = found(&ports, one.value.id).await;
-    match refused(&ports, update(learned(&one, 0, paid()))).await {
-        CommitError::Duplicate(key) => assert_eq!(key, DuplicateKey::LiveInstruction(release.items[0].id)),
+    match refused(&ports, update(learned(&one, 1, paid()))).await {
+        CommitError::Duplicate(key) => assert_eq!(key, DuplicateKey::LiveInstruction(release.items[1].id)),
         other => panic!("{other:?}"),
     }
     // Paid all the same, and nobody's item: that is a stray.
-    ports.commit(update(learned(&one, 0, Outcome::Stray { reference: None }))).await;
-    assert_eq!(ports.load(release.batch.id).await.strays, [release.items[0].id]);
-    assert!(!is_free(&ports, &release, 0).await);
+    ports.commit(update(learned(&one, 1, Outcome::Stray { reference: None }))).await;
+    assert_eq!(ports.load(release.batch.id).await.strays, [release.items[1].id]);
+    assert!(!is_free(&ports, &release, 1).await);
 }
 
 pub async fn what_one_lets_go_another_takes_in_the_same_change(bench: &dyn Bench) {

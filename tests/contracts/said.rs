@@ -99,6 +99,7 @@ pub async fn only_names_that_were_taken_are_known(bench: &dyn Bench) {
 /// Each is told a few things at once, in an order of their own.
 pub async fn of_many_who_are_told_the_same_one_takes_it(bench: &dyn Bench) {
     const LISTENERS: usize = 12;
+    const NAMES: usize = 48;
     let ports = bench.ports();
     let now = ports.now().await;
     for turn in 0..5 {
@@ -106,7 +107,7 @@ pub async fn of_many_who_are_told_the_same_one_takes_it(bench: &dyn Bench) {
         let listeners: Vec<_> = (0..LISTENERS)
             .map(|listener| {
                 let (ports, start) = (ports.clone(), start.clone());
-                let names = (0..6).map(move |name| format!("evt_{turn}_{}", (name + listener) % 6));
+                let names = (0..NAMES).map(move |name| format!("evt_{turn}_{:02}", (name + listener * 4) % NAMES));
                 let news = names.map(|name| New::RailEvent(taken(said(&name, Seen::Recalled), None, now)));
                 let change = Change { insert: news.collect(), ..Change::default() };
                 tokio::spawn(async move {

@@ -82,11 +82,11 @@ const EMPTY_HISTORY: &str = "CREATE TABLE seaql_migrations (version varchar(255)
     applied_at bigint NOT NULL); INSERT INTO seaql_migrations (version, applied_at) VALUES ";
 
 async fn assert_other_versions_are_refused(empty: &Sql, ours: &Sql) {
-    let earlier = "('m0001_first_tables', 1767225600), ('m0002_idempotency', 1767225600)";
+    let earlier = "('m0001_tables', 1767225600), ('m0002_idempotency', 1767225600)";
     for statement in format!("{EMPTY_HISTORY}{earlier}").split(';') {
         run(empty, statement).await.unwrap();
     }
-    assert_left_alone(empty, "UPDATE seaql_migrations SET applied_at = 1", "`m0001_first_tables`").await;
+    assert_left_alone(empty, "UPDATE seaql_migrations SET applied_at = 1", "`m0001_tables`").await;
     assert!(run(empty, "SELECT * FROM batches").await.is_err(), "nothing was made beside what is there");
     // All of ours and more: a newer version was here.
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9998_b', 1), ('m9999_a', 1)";

@@ -168,6 +168,16 @@ async fn a_booking_on_the_wrong_account_is_found_though_everything_sums_to_zero(
         .await,
         ["carried", "rail_charges"]
     );
+    let charged = |booked: SumMinor| {
+        move |books: &mut Books| {
+            set(books, "rail_charges", booked);
+            books.charges = vec![(usd(), 3)];
+        }
+    };
+    assert_eq!(of_ledger(charged(3)).await, [""; 0]);
+    for booked in [2, -3] {
+        assert_eq!(of_ledger(charged(booked)).await, ["rail_charges"]);
+    }
     assert_eq!(
         of_ledger(|books| {
             set(books, "deductions:refund", -1);
