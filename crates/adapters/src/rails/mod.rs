@@ -2,3 +2,4 @@
 //! contract suite.
 
 pub mod simulator;
+pub mod stripe_connect;
