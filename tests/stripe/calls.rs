@@ -106,6 +106,9 @@ async fn whatever_befalls_a_call_nothing_is_called_a_failure_that_was_moved() {
         (Fault::HalfAnAnswer, "unknown", found, settled),
         (Fault::EndlessAnswer, "unknown", found, settled),
         (Fault::Garbage, "unknown", found, settled),
+        // What is kept under the key is as wrong as it was; what there is, is found.
+        (Fault::OtherAccount, "unknown", found, "unknown"),
+        (Fault::OtherPayment, "unknown", found, "unknown"),
     ] {
         let world = World::new().await;
         world.stripe.faults([fault]);

@@ -149,8 +149,13 @@ impl Stripe {
                     refusal((500, "api_error", None, None, "An error occurred".to_owned()))
                 }
                 Ok(mut transfer) => {
-                    if fault == Fault::OtherAmount {
-                        transfer["amount"] = json!(transfer["amount"].as_i64().expect("a number") + 1);
+                    match fault {
+                        Fault::OtherAmount => {
+                            transfer["amount"] = json!(transfer["amount"].as_i64().expect("a number") + 1);
+                        }
+                        Fault::OtherAccount => transfer["destination"] = json!("acct_other"),
+                        Fault::OtherPayment => transfer["metadata"]["wire_ref"] = json!("OTHER"),
+                        _ => {}
                     }
                     (200, transfer.to_string())
                 }

@@ -37,6 +37,10 @@ pub enum Fault {
     Redirect,
     /// The answer names another amount than was asked for.
     OtherAmount,
+    /// The answer is about another account than was asked for.
+    OtherAccount,
+    /// The answer is about another payment than was asked for.
+    OtherPayment,
     /// It takes its time: another call under the same key meets this one.
     Slow,
 }
