@@ -195,7 +195,10 @@ async fn an_account_is_looked_at_before_it_is_paid_and_remembered_if_it_can_be()
     let looks = || world.stripe.requests().iter().filter(|request| request.path.contains("accounts")).count();
     assert_eq!(looks(), 1);
     let must_act = |reason: &str| Preflight::MustAct { reason: reason.to_owned() };
-    assert_eq!(look("acct_waiting").await, must_act("transfers_not_active"));
+    for _ in 0..2 {
+        let reason = "insufficient_capabilities_for_transfer";
+        assert_eq!(look("acct_waiting").await, must_act(reason), "as the transfer would be refused");
+    }
     assert_eq!(look("acct_nobody").await, must_act("account_invalid"));
     // Who acts is not kept waiting.
     world.stripe.account("acct_waiting", "active");

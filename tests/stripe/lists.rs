@@ -28,10 +28,15 @@ async fn everything_is_told_oldest_first_and_once_however_long_the_list_is() {
     for n in 1..=230 {
         world.rail.submit(&instruction(n)).await;
     }
-    for (since, expected) in
-        [(0, 230), (FIRST_AT + 101, 130), (FIRST_AT + 131, 100), (FIRST_AT + 230, 1), (FIRST_AT + 231, 0)]
-    {
-        let (events, _) = sweep(&world, since).await;
+    for (since, expected, pages) in [
+        (0, 230, 3),
+        (FIRST_AT + 101, 130, 2),
+        (FIRST_AT + 131, 100, 1),
+        (FIRST_AT + 230, 1, 1),
+        (FIRST_AT + 231, 0, 1),
+    ] {
+        let (events, in_pages) = sweep(&world, since).await;
+        assert_eq!(in_pages, pages, "since {since}");
         let names: Vec<&str> = events.iter().map(|event| event.dedupe.as_str()).collect();
         let first = 231 - expected;
         let wanted: Vec<String> =
@@ -72,6 +77,7 @@ async fn the_book_is_read_page_by_page_whatever_their_size() {
         loop {
             let page = world.rail.book(after, limit).await.unwrap().unwrap();
             let Some(last) = page.last() else { break };
+            assert!(page.len() <= limit as usize, "{limit}");
             after = Some(last.cursor.clone());
             keys.extend(page.iter().map(|entry| entry.key.clone()));
             executed += page.iter().map(|entry| entry.executed.amount_minor).sum::<i64>();
