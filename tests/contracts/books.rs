@@ -2,16 +2,17 @@
 
 use super::{
     Bench, Ports,
-    sample::{fresh, instruction, moved, read, refuse, release, sent, settle},
+    sample::{fresh, instruction, moved, read, refuse, release, sent, settle, update},
 };
 use app::{
-    change::{Change, New},
+    change::{Change, New, Update},
     ports::queries::{BatchSums, Books, Executed, SumMinor},
 };
 use domain::{
     calculation::DeductionKind,
     currency::Currency,
     ids::{InstructionId, TransactionId},
+    instruction::Outcome,
     item::{ItemState, ItemStep},
     ledger::{Account, postings},
     money::AMOUNT_MINOR_MAX,
@@ -136,6 +137,39 @@ pub async fn currencies_are_kept_apart(bench: &dyn Bench) {
     assert_eq!(found.batches, [(read("JPY"), sums(8)), (read("USD"), sums(18))]);
     let currencies: Vec<&str> = found.executed.iter().map(|executed| executed.currency.code()).collect();
     assert_eq!(currencies, ["USD", "JPY", "USD"]);
+}
+
+/// What was paid and came back, less what came.
+pub async fn what_a_rail_kept_of_what_came_back_is_in_the_books(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let outcomes = [
+        (Outcome::Returned { reference: None, reason: "R03".into() }, 690),
+        (Outcome::Returned { reference: None, reason: "R03".into() }, 300),
+        // A part came back of what stands: nothing was kept.
+        (Outcome::Settled { reference: None }, 5),
+        (Outcome::Stray { reference: None }, 5),
+        (Outcome::Refused { reason: "no".into() }, 0),
+        (Outcome::Sent, 0),
+    ];
+    for (currency, times) in [("USD", 2), ("JPY", 1)] {
+        for _ in 0..times {
+            let release = release(now).with(|batch| batch.currency = read(currency));
+            let release =
+                (0..4).fold(release.pay("rec_ana", 700).pay("rec_bob", 300), |more, _| more.pay("rec_cyd", 9));
+            let release = release.book(&ports).await;
+            let sent = sent(&ports, release.batch.id, &[0, 1, 2, 3, 4, 5]).await;
+            let mut known = sent.clone();
+            for (part, (outcome, returned_minor)) in known.value.items.iter_mut().zip(outcomes.clone()) {
+                (part.outcome, part.returned_minor) = (outcome, returned_minor);
+            }
+            ports.commit(update(Update::Instruction(known))).await;
+        }
+    }
+    let found = books(&ports).await;
+    assert_eq!(found.charges, [(read("JPY"), 10), (read("USD"), 20)]);
+    assert_eq!(found.unresolved_instructions, 3, "of each something is still to be learned");
+    assert!(found.executed.iter().all(|executed| executed.unresolved));
 }
 
 pub async fn every_hold_is_owed(bench: &dyn Bench) {

@@ -2,6 +2,7 @@
 //!
 //! * here: batches, items and instructions, the ledger, jobs
 //! * `revenue`: lines, counters, and what was taken back
+//! * `control`: approvals, resolutions, what rails said, and who did what
 //! * `migrations`: the schema, and databases that are not ours
 
 use super::{
@@ -45,6 +46,7 @@ macro_rules! on_every_database {
     };
 }
 
+mod control;
 mod migrations;
 mod revenue;
 
@@ -217,13 +219,18 @@ async fn what_a_batch_owes_cannot_be_edited(sql: &Sql) {
 
 async fn what_an_instruction_orders_cannot_be_edited(sql: &Sql) {
     lived_in(sql).await;
-    for edit in ["amount_minor = 1", "rail = 'other'", "generation = 2", "first_sent_at = 0", "currency = 'EUR'"] {
+    for edit in ["amount_minor = 1", "rail = 'other'", "generation = 2", "body = body", "currency = 'EUR'"] {
         assert_refused(sql, &format!("UPDATE instructions SET {edit}"), "append_only").await;
     }
-    assert_refused(sql, "UPDATE instruction_items SET amount_minor = 1", "append_only").await;
+    for edit in ["amount_minor = 1", "wire_ref = 'OTHER'", "destination = destination", "seq = seq + 10"] {
+        assert_refused(sql, &format!("UPDATE instruction_items SET {edit}"), "append_only").await;
+    }
     assert_never_removed(sql, "instruction_items").await;
     assert_never_removed(sql, "instructions").await;
-    assert_eq!(run(sql, "UPDATE instructions SET tries = tries + 1").await, Ok(1), "it may be tried again");
+    let again = "UPDATE instructions SET tries = tries + 1, first_sent_at = 1, last_sent_at = 1";
+    assert_eq!(run(sql, again).await, Ok(1), "it may be tried again");
+    let known = "UPDATE instruction_items SET outcome = 'refused', reason = 'x', live = FALSE";
+    assert_eq!(run(sql, known).await, Ok(2), "and what became of it is learned later");
 }
 
 async fn a_state_has_its_facts_and_no_others(sql: &Sql) {
@@ -241,8 +248,34 @@ async fn a_state_has_its_facts_and_no_others(sql: &Sql) {
     ] {
         assert_check(sql, &format!("UPDATE items SET {edit}")).await;
     }
-    for edit in ["status = 'refused'", "reference = 'x'", "reason = 'x'", "tries = 0", "status = 'lost'"] {
-        assert_check(sql, &format!("UPDATE instructions SET {edit}")).await;
+    assert_check(sql, "UPDATE instructions SET tries = -1").await;
+    for edit in [
+        "outcome = 'refused', live = FALSE",
+        "outcome = 'returned', live = FALSE",
+        "outcome = 'settled', reason = 'x'",
+        "outcome = 'absent', live = FALSE, reason = 'x'",
+        "reference = 'x'",
+        "outcome = 'recalled', live = FALSE, reference = 'x'",
+        "returned_minor = -1",
+        "returned_minor = amount_minor + 1",
+        "outcome = 'lost'",
+        // What occupies its item, and what does not.
+        "live = FALSE",
+        "outcome = 'accepted', live = FALSE",
+        "outcome = 'settled', live = FALSE",
+        "outcome = 'absent'",
+        "outcome = 'recalled'",
+        "outcome = 'stray'",
+        "outcome = 'refused', reason = 'x'",
+        "outcome = 'returned', reason = 'x'",
+    ] {
+        assert_check(sql, &format!("UPDATE instruction_items SET {edit}")).await;
+    }
+    for edit in ["retries = -1"] {
+        assert_check(sql, &format!("UPDATE items SET {edit}")).await;
+    }
+    for edit in ["approvals_required = -1", "approvals_given = -1"] {
+        assert_check(sql, &format!("UPDATE batches SET {edit}")).await;
     }
     assert_check(sql, "UPDATE recipients SET status = 'x'").await;
     assert_check(sql, "UPDATE batches SET status = 'lost'").await;
@@ -305,21 +338,31 @@ async fn an_item_is_in_one_live_instruction(sql: &Sql) {
     lived_in(sql).await;
     let copy = fresh();
     let columns =
-        "batch_id, rail, currency, amount_minor, generation, body, tries, first_sent_at, last_sent_at, status,
-                   reference, reason, revision";
+        "batch_id, rail, currency, amount_minor, generation, body, tries, first_sent_at, last_sent_at, open, revision";
     let statement = format!("INSERT INTO instructions (id, {columns}) SELECT $1, {columns} FROM instructions");
     run_with(sql.database(), &statement, [copy.into()]).await.unwrap();
-    let parts = |live: &str| {
+    let parts = |wire_ref: &str, outcome: &str, live: &str| {
         format!(
-            "INSERT INTO instruction_items (instruction_id, item_id, seq, wire_ref, amount_minor, live)
-             SELECT $1, item_id, seq, wire_ref, amount_minor, {live} FROM instruction_items"
+            "INSERT INTO instruction_items
+               (instruction_id, item_id, seq, wire_ref, amount_minor, destination, outcome, returned_minor, live)
+             SELECT $1, item_id, seq, {wire_ref}, amount_minor, destination, '{outcome}', 0, {live}
+             FROM instruction_items"
         )
     };
-    let error = run_with(sql.database(), &parts("TRUE"), [copy.into()]).await.expect_err("they would be paid twice");
-    assert!(error.to_string().to_lowercase().contains("unique constraint"), "{error}");
-    run_with(sql.database(), &parts("FALSE"), [copy.into()]).await.expect("what was refused may be tried again");
-    let revived = run_with(sql.database(), "UPDATE instruction_items SET live = TRUE", []).await;
+    let another = "wire_ref || 'X'";
+    for (wire_ref, outcome, live, why) in [
+        (another, "sent", "TRUE", "they would be paid twice"),
+        ("wire_ref", "absent", "FALSE", "what the rail says would be of two sendings"),
+    ] {
+        let error = run_with(sql.database(), &parts(wire_ref, outcome, live), [copy.into()]).await.expect_err(why);
+        assert!(error.to_string().to_lowercase().contains("unique constraint"), "{error}");
+    }
+    let again = run_with(sql.database(), &parts(another, "absent", "FALSE"), [copy.into()]).await;
+    again.expect("what the rail never had may be tried again");
+    let revived = run_with(sql.database(), "UPDATE instruction_items SET outcome = 'settled', live = TRUE", []).await;
     assert!(revived.is_err(), "they would be paid twice");
+    let stray = "UPDATE instruction_items SET outcome = 'stray' WHERE outcome = 'absent'";
+    assert_eq!(run(sql, stray).await, Ok(2), "what was paid all the same occupies nothing");
 }
 
 async fn the_clock_has_one_row(sql: &Sql) {

@@ -3,19 +3,19 @@
 use super::{
     Bench, Ports,
     sample::{
-        bare, booked, enqueue, event, everything, fresh, insert, instruction, job, read, recipient, refuse, release,
-        send, sent, settle, version,
+        audited, bare, booked, enqueue, event, everything, fresh, insert, instruction, job, policy, read, recipient,
+        refuse, release, send, sent, settle, version,
     },
 };
 use app::{
-    change::{Change, New, Stored},
+    change::{Change, New, PaidDestination, Stored},
     ports::{CommitError, DuplicateKey},
 };
 use domain::{
     ids::{BatchId, TransactionId},
     instruction::Instruction,
     item::{ItemStatus, ItemStep},
-    ledger::postings,
+    ledger::{Account, postings},
 };
 use std::sync::Arc;
 use tokio::sync::Barrier;
@@ -38,6 +38,10 @@ pub async fn refused(ports: &Ports, mut change: Change) -> CommitError {
     let beside = release(now).pay("rec_ana", 5).change();
     change.insert.splice(0..0, beside.insert);
     change.insert.push(New::Recipient(recipient("rec_cyd", now)));
+    change.insert.push(New::Policy(policy(77, now)));
+    let paid = PaidDestination { recipient: read("rec_cyd"), destination: [7; 32], at: now };
+    change.insert.push(New::PaidDestination(paid));
+    change.audit.push(audited("refused", now));
     change.post.splice(0..0, beside.post);
     change.enqueue.splice(0..0, beside.enqueue);
     change.publish.extend(beside.publish);
@@ -151,6 +155,12 @@ pub async fn nothing_is_posted_twice(bench: &dyn Bench) {
     let error = refused(&ports, post(paid(0).unwrap())).await;
     assert!(matches!(error, CommitError::Duplicate(DuplicateKey::Other(_))), "{error:?}");
     ports.commit(post(paid(1).unwrap())).await;
+    // What comes back in parts is posted as often as a part comes.
+    for minor in [1, 1, 2] {
+        let to = Account::Carried(read("rec_ana"));
+        let (id, part) = (TransactionId::new(fresh()), &instruction.items[0]);
+        ports.commit(post(postings::returned_in_part(id, &instruction, part, to, minor, now).unwrap())).await;
+    }
 }
 
 pub async fn a_name_drawn_twice_leaves_nothing_behind(bench: &dyn Bench) {
@@ -169,6 +179,11 @@ pub async fn a_name_drawn_twice_leaves_nothing_behind(bench: &dyn Bench) {
     same_item.seq = 7;
     let mut same_place = release(now).pay("rec_ana", 1).items[0].clone();
     same_place.batch = one.batch.id;
+    let mut same_wire_ref = another(&ports, one.batch.id).await;
+    same_wire_ref.items[0].item = one.items[1].id;
+    same_wire_ref.items[0].wire_ref = instruction.items[0].wire_ref.clone();
+    let noted = audited("batch.look", now);
+    ports.commit(Change { audit: vec![noted.clone()], ..Change::default() }).await;
     let told = ports.queries.batch(one.batch.id).await.unwrap().unwrap().events;
     for change in [
         insert(New::Batch(same_batch)),
@@ -177,6 +192,8 @@ pub async fn a_name_drawn_twice_leaves_nothing_behind(bench: &dyn Bench) {
         insert(New::Instruction(same_instruction)),
         Change { post: vec![sending.post[0].clone()], ..Change::default() },
         Change { publish: vec![told[0].clone()], ..Change::default() },
+        Change { audit: vec![noted.clone()], ..Change::default() },
+        insert(New::Instruction(same_wire_ref)),
     ] {
         let what = format!("{change:?}");
         let error = refused(&ports, change).await;

@@ -1,5 +1,5 @@
 //! The property of the whole: whatever is done, in whatever order, an adapter answers as the reference does.
-//! `counted` is what is counted from release to release, and what is taken back.
+//! `counted` is what is counted from release to release, and what is taken back; `control` what people and rails say.
 //!
 //! Time is counted in hours, and what is due later is due at half past: so the minutes that a database's own
 //! clock runs ahead while the test runs never decide anything.
@@ -8,7 +8,8 @@ use super::{
     Bench, Ports,
     bench::{self, InMemory},
     sample::{
-        everything, first, fresh, insert, moved, read, recipient, refuse, release, send, settle, update, version,
+        audited, everything, first, fresh, insert, moved, read, recipient, refuse, release, send, settle, update,
+        version,
     },
 };
 use app::{
@@ -42,6 +43,7 @@ macro_rules! same {
     }};
 }
 
+mod control;
 mod counted;
 
 const STEPS: usize = 1_000;
@@ -60,7 +62,19 @@ pub async fn any_history_has_the_same_outcome_as_in_memory(bench: &dyn Bench) {
         }
     }
     let outcomes = &history.known.outcomes;
-    for outcome in ["ok", "stale", "lease lost", "escrow", "live", "recipient", "model", "reversal"] {
+    for outcome in [
+        "ok",
+        "stale",
+        "lease lost",
+        "escrow",
+        "live",
+        "recipient",
+        "model",
+        "reversal",
+        "rail event",
+        "approval",
+        "policy",
+    ] {
         assert!(outcomes.iter().any(|found| found == outcome), "the history never saw `{outcome}`");
     }
 }
@@ -101,6 +115,8 @@ struct Known {
     histories: Vec<BatchForReversal>,
     /// Lines of reversals that waited when they were booked.
     waiting: Vec<ReversalLine>,
+    /// Names under which rails said something.
+    said: Vec<String>,
     outcomes: Vec<String>,
 }
 
@@ -115,7 +131,7 @@ struct History<'a> {
 
 impl History<'_> {
     async fn step(&mut self) {
-        match self.random.below(30) {
+        match self.random.below(36) {
             0 => self.book().await,
             1..=8 => self.work().await,
             9 => self.register().await,
@@ -134,6 +150,11 @@ impl History<'_> {
             22..=23 => self.let_go().await,
             24..=25 => self.count().await,
             26..=27 => self.pay_carried().await,
+            28..=29 => self.learn().await,
+            30 => self.hear().await,
+            31 => self.approve().await,
+            32 => self.set_a_policy().await,
+            33 => self.resolve().await,
             _ => self.look().await,
         }
     }
@@ -209,6 +230,8 @@ impl History<'_> {
         {
             change.wake.push(Wake { job, run_at: self.one.now().await.after(self.random.later(4)) });
         }
+        let at = self.one.now().await;
+        change.audit = change.publish.iter().map(|event| audited(&event.kind.to_string(), at)).collect();
         let events: Vec<EventId> = change.publish.iter().map(|event| event.id).collect();
         if self.commit(change).await {
             self.known.events.extend(events);
@@ -235,6 +258,10 @@ impl History<'_> {
             ItemStatus::Processing | ItemStatus::InDoubt => {
                 let carries = |sent: &&Stored<Instruction>| sent.value.items.iter().any(|part| part.item == item.id);
                 let sent = found.unresolved.iter().find(carries)?;
+                if sent.value.items.iter().any(|part| !part.outcome.is_open()) {
+                    // Something was learned of a part alone: only another such word fits.
+                    return None;
+                }
                 match self.random.below(4) {
                     0 if item.status() == ItemStatus::Processing => step(ItemStep::LoseTrack),
                     1 => Some(refuse(found, sent, at)),
@@ -352,6 +379,7 @@ impl History<'_> {
         let after = self.random.of(&self.known.batches);
         same!(self, repository.batches_held_for(&person, after, 3));
         self.look_at_what_is_counted().await;
+        self.look_at_what_was_said().await;
         let Some(batch) = self.random.of(&self.known.batches) else { return };
         same!(self, repository.batch_for_execution(batch));
         let page = Page { limit: 4, after };
@@ -397,6 +425,10 @@ fn outcome(result: &Result<(), CommitError>) -> String {
             DuplicateKey::ModelVersion(..) => "model".to_owned(),
             DuplicateKey::Job(_) => "job".to_owned(),
             DuplicateKey::Reversal(_) => "reversal".to_owned(),
+            DuplicateKey::RailEvent(..) => "rail event".to_owned(),
+            DuplicateKey::Approval(_) => "approval".to_owned(),
+            DuplicateKey::Policy(_) => "policy".to_owned(),
+            DuplicateKey::Resolution(_) => "resolution".to_owned(),
             DuplicateKey::IdempotencyKey => "idempotency".to_owned(),
             DuplicateKey::Other(_) => "other".to_owned(),
         },

@@ -6,6 +6,7 @@
 mod bench;
 mod books;
 mod clock;
+mod control;
 mod counter_races;
 mod counters;
 mod database_rules;
@@ -18,12 +19,14 @@ mod lines;
 mod lists;
 mod models;
 mod outbox;
+mod outcomes;
 mod owed;
 mod rails;
 mod raises;
 mod read_back;
 mod reversals;
 mod reversed_books;
+mod said;
 mod sample;
 mod size;
 mod stale;
@@ -95,6 +98,7 @@ on_every_adapter! {
         a_stale_item_leaves_nothing_behind
         a_stale_instruction_leaves_nothing_behind
         a_stale_recipient_leaves_nothing_behind
+        a_stale_resolution_leaves_nothing_behind
         what_does_not_exist_cannot_be_changed
         the_same_row_twice_in_a_change_is_stale
         of_many_writers_of_one_revision_one_wins
@@ -187,6 +191,7 @@ on_every_adapter! {
         sending_paying_and_refusing_are_in_the_books
         an_item_in_doubt_is_in_transit
         currencies_are_kept_apart
+        what_a_rail_kept_of_what_came_back_is_in_the_books
         every_hold_is_owed
         sums_may_exceed_what_one_amount_can_be
         executed_answers_for_the_instructions_asked_about
@@ -258,6 +263,42 @@ on_every_adapter! {
     }
     clock {
         the_clock_moves_forward
+        the_steady_clock_never_goes_back
+    }
+    outcomes {
+        an_item_of_an_instruction_is_let_go_alone
+        what_was_given_up_may_turn_out_to_be_paid
+        what_was_given_up_and_sent_anew_is_not_paid_twice
+        what_one_lets_go_another_takes_in_the_same_change
+        an_instruction_is_unresolved_until_all_of_it_is_known
+        strays_are_those_of_the_batch
+        revisions_are_looked_at_before_what_is_occupied
+    }
+    said {
+        what_a_rail_said_is_taken_once
+        whatever_a_rail_can_say_is_taken
+        only_names_that_were_taken_are_known
+        of_many_who_are_told_the_same_one_takes_it
+        what_is_said_of_nothing_of_ours_leaves_nothing_behind
+        whoever_is_paid_there_is_found
+    }
+    control {
+        approvals_are_read_back_oldest_first
+        the_same_approval_twice_leaves_nothing_behind
+        an_approval_names_who_scheduled_the_batch
+        the_newest_policy_is_in_force
+        a_policy_of_one_version_is_set_once
+        where_somebody_was_paid_is_said_as_often_as_one_likes
+        many_who_pay_the_same_people_are_neither_stuck_nor_refused
+        a_resolution_is_read_back_in_every_state
+        one_proposal_of_an_item_waits_at_a_time
+        nobody_confirms_what_they_proposed
+        a_resolution_is_about_an_item_of_the_instruction
+        of_many_who_confirm_one_does
+        the_audit_log_is_read_back_as_written
+        the_audit_log_is_listed_newest_first_and_filtered
+        batches_to_be_paid_are_paged_in_order
+        a_job_that_applies_a_policy_is_handed_out
     }
     size {
         a_batch_of_ten_thousand_items_is_kept

@@ -10,16 +10,16 @@ use super::{
 use app::{
     change::{Change, New, Stored, Update},
     ports::{
-        queries::{BatchFilter, EventFilter, OwedTo, TransactionFilter},
+        queries::{AuditFilter, BatchFilter, EventFilter, OwedTo, TransactionFilter},
         repository::InForce,
     },
 };
 use domain::{
-    batch::{Batch, BatchStatus, Fingerprint},
+    batch::{Approvals, Batch, BatchStatus, Fingerprint},
     calculation::DeductionKind,
     event::{Event, EventKind},
     ids::{BatchId, EventId, InstructionId, ItemId, TransactionId},
-    instruction::{InstructionItem, InstructionState},
+    instruction::{Instruction, InstructionItem, Outcome},
     item::{Item, ItemState, ItemStatus, ItemStep},
     ledger::{Account, Entry, Transaction, TransactionKind, transaction::About},
     money::AMOUNT_MINOR_MAX,
@@ -55,6 +55,8 @@ pub async fn a_batch_is_read_back_as_written(bench: &dyn Bench) {
         batch.currency = read("KWD");
         batch.fee_tax_minor = 2;
         batch.execute_at = Some(Timestamp::MAX);
+        batch.due_at = Timestamp::MIN;
+        batch.approvals = Approvals { required: 10, given: 9 };
         batch.updated_at = batch.created_at.after(seconds(1));
     });
     assert_eq!(full.batch.amount_minor, AMOUNT_MINOR_MAX);
@@ -105,6 +107,7 @@ pub async fn items_are_read_back_in_every_state(bench: &dyn Bench) {
         item.seq = place;
         *item = in_state(item, state, item.seq, now.after(seconds(9)));
         (item.reversed_minor, item.taken_minor) = (2 * i64::from(place), i64::from(place));
+        (item.retries, item.not_before) = (place + 1, (place % 2 == 0).then_some(now.after(seconds(7))));
     }
     // Nor is it the order in which they are written.
     let mut change = release.change();
@@ -117,8 +120,9 @@ pub async fn items_are_read_back_in_every_state(bench: &dyn Bench) {
     assert_eq!(details.items, release.items);
     for item in &release.items {
         let details = ports.queries.item(item.id).await.unwrap().unwrap();
-        assert_eq!((&details.item, details.currency), (item, release.batch.currency));
-        assert_eq!(details.instructions, []);
+        assert_eq!((&details.item, &details.batch), (item, &release.batch));
+        assert_eq!((&details.instructions[..], details.resolution), (&[][..], None));
+        assert_eq!(ports.repository.batch_of_item(item.id).await.unwrap(), Some(release.batch.id));
     }
 }
 
@@ -137,33 +141,55 @@ pub async fn instructions_are_read_back_in_every_state(bench: &dyn Bench) {
         release = release.pay("rec_ana", amount);
     }
     let release = release.book(&ports).await;
-    let states = [
-        InstructionState::Refused { reason: "no".into() },
-        InstructionState::Accepted { reference: Some("ref 1".into()) },
-        InstructionState::Accepted { reference: None },
-        InstructionState::Sent,
+    let (some, none) = (|| Some("ref \u{e9}".to_owned()), || None);
+    let outcomes = [
+        [Outcome::Refused { reason: "no".into() }, Outcome::Absent],
+        [Outcome::Recalled, Outcome::Returned { reference: some(), reason: "R03".into() }],
+        [Outcome::Returned { reference: none(), reason: String::new() }, Outcome::Stray { reference: some() }],
+        [Outcome::Stray { reference: none() }, Outcome::Settled { reference: none() }],
+        [Outcome::Settled { reference: some() }, Outcome::Accepted { reference: some() }],
+        [Outcome::Accepted { reference: none() }, Outcome::Sent],
     ];
-    // The first two items were refused before they were sent again; parts keep the order they were sent in.
-    let parts = [[1, 0], [3, 2], [0, 1], [5, 4]];
+    // Whatever was given up may be sent again; parts keep the order they were sent in.
+    let parts = [[1, 0], [3, 2], [1, 0], [0, 1], [3, 2], [5, 4]];
     let mut written = Vec::new();
-    for (state, places) in states.into_iter().zip(parts) {
+    for (outcomes, places) in outcomes.into_iter().zip(parts) {
         let items: Vec<&Item> = places.iter().map(|place| &release.items[*place]).collect();
-        let mut value = instruction(&items, &release.batch, now).in_state(state);
+        let mut value = instruction(&items, &release.batch, now);
+        for (part, outcome) in value.items.iter_mut().zip(outcomes) {
+            part.returned_minor = i64::from(outcome.rank() > 2);
+            part.outcome = outcome;
+            part.destination = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        }
         value.rail = read("sepa_file");
         value.generation = 3;
         value.body = (0..=255).collect();
-        value.tries = 7;
+        value.tries = if written.is_empty() { 0 } else { u32::MAX >> 1 };
+        value.first_sent_at = now.after(seconds(2));
         value.last_sent_at = now.after(seconds(4));
         ports.commit(insert(New::Instruction(value.clone()))).await;
         written.push(value);
     }
 
     let found = ports.load(release.batch.id).await;
-    assert_eq!(found.unresolved, [Stored { value: written[3].clone(), revision: 1 }]);
+    let stored = |value: &Instruction| Stored { value: value.clone(), revision: 1 };
+    assert_eq!(found.unresolved, written[4..].iter().map(stored).collect::<Vec<_>>());
+    assert_eq!(found.strays, [release.items[0].id], "once, and in no order but that of their ids");
     assert_eq!(ports.queries.batch(release.batch.id).await.unwrap().unwrap().instructions, written);
     let of_item = |place: usize| ports.queries.item(release.items[place].id);
-    assert_eq!(of_item(0).await.unwrap().unwrap().instructions, [written[0].clone(), written[2].clone()]);
-    assert_eq!(of_item(5).await.unwrap().unwrap().instructions, [written[3].clone()]);
+    assert_eq!(
+        of_item(0).await.unwrap().unwrap().instructions,
+        [&written[0], &written[2], &written[3]].map(Clone::clone)
+    );
+    assert_eq!(of_item(5).await.unwrap().unwrap().instructions, [written[5].clone()]);
+    for value in &written {
+        assert_eq!(ports.repository.instruction(value.id).await.unwrap(), Some(stored(value)));
+        for part in &value.items {
+            let found = ports.repository.instruction_of(&value.rail, &part.wire_ref).await.unwrap();
+            assert_eq!(found, Some(stored(value)));
+            assert_eq!(ports.repository.instruction_of(&read("simulator"), &part.wire_ref).await.unwrap(), None);
+        }
+    }
 }
 
 pub async fn a_model_version_is_read_back_as_written(bench: &dyn Bench) {
@@ -222,6 +248,7 @@ pub async fn a_recipient_is_read_back_as_written(bench: &dyn Bench) {
             if tax.is_none() { BTreeMap::new() } else { [(read("USD"), 0), (read("JPY"), i64::MAX)].into() };
         written.tax = tax;
         written.updated_at = now.after(seconds(2));
+        written.destination_set_by = read("usr_\u{65}ve");
         let details = json!({
             "iban": "DE89 3704 0044 0532 0130 00",
             "name": "Zo\u{eb} \u{1f3ac} \"Quote\" O'Neil",
@@ -315,6 +342,18 @@ pub async fn what_nobody_wrote_is_absent(bench: &dyn Bench) {
     let batch = BatchId::new(fresh());
     assert_eq!(ports.repository.batch_by_escrow(&read("esc_none")).await.unwrap(), None);
     assert_eq!(ports.repository.batch_for_execution(batch).await.unwrap(), None);
+    assert_eq!(ports.repository.instruction(InstructionId::new(fresh())).await.unwrap(), None);
+    assert_eq!(ports.repository.instruction_of(&read("simulator"), "NONE").await.unwrap(), None);
+    assert_eq!(ports.repository.taken_events(&read("simulator"), &["none".to_owned()]).await.unwrap(), [""; 0]);
+    assert_eq!(ports.repository.taken_events(&read("simulator"), &[]).await.unwrap(), [""; 0]);
+    assert_eq!(ports.repository.recipients_paid_at(&read("simulator"), "none").await.unwrap(), []);
+    assert_eq!(ports.repository.batch_of_item(ItemId::new(fresh())).await.unwrap(), None);
+    assert_eq!(ports.repository.policy().await.unwrap(), None);
+    assert_eq!(ports.repository.paid_destinations(&[read("rec_none")]).await.unwrap(), []);
+    assert_eq!(ports.repository.paid_destinations(&[]).await.unwrap(), []);
+    assert_eq!(ports.repository.proposed_resolution(ItemId::new(fresh())).await.unwrap(), None);
+    assert_eq!(ports.queries.audit(AuditFilter::default(), first(1)).await.unwrap().data, []);
+    assert_eq!(ports.queries.policies(10).await.unwrap(), []);
     assert_eq!(ports.repository.newest_model(&read("prj_none")).await.unwrap(), None);
     assert_eq!(ports.repository.recipients(&[read("rec_none")]).await.unwrap(), []);
     assert_eq!(ports.repository.recipients(&[]).await.unwrap(), []);
@@ -382,12 +421,16 @@ pub async fn an_update_changes_only_what_may_change(bench: &dyn Bench) {
     let found = ports.load(release.batch.id).await;
 
     let mut batch = found.batch.clone();
-    batch.value = Batch { status: BatchStatus::Failed, updated_at: later, ..super::sample::release(later).batch };
+    let (due_at, approvals) = (later.after(seconds(1)), Approvals { required: 2, given: 1 });
+    batch.value = Batch { execute_at: Some(later), ..super::sample::release(later).batch };
+    batch.value = Batch { status: BatchStatus::Failed, updated_at: later, due_at, approvals, ..batch.value };
     batch.value.id = release.batch.id;
+    batch.value.scheduled_by = read("usr_other");
     let mut item = found.items[0].clone();
     let state = ItemState::Paid { reference: Some("r".into()), at: later };
     let other = &super::sample::release(later).pay_less("rec_zoe", 1, 1, 1).items[0];
     item.value = in_state(other, state.clone(), 9, later);
+    (item.value.retries, item.value.not_before) = (3, Some(due_at));
     item.value.id = release.items[0].id;
     item.value.batch = release.batch.id;
     let mut order = Stored { value: instruction.clone(), revision: 1 };
@@ -396,28 +439,39 @@ pub async fn an_update_changes_only_what_may_change(bench: &dyn Bench) {
     order.value.generation = 8;
     order.value.body = vec![1];
     order.value.first_sent_at = later;
-    order.value.items = vec![InstructionItem { amount_minor: 1, ..instruction.items[0].clone() }];
+    let outcome = Outcome::Returned { reference: Some("r".into()), reason: "R03".into() };
+    order.value.items = vec![InstructionItem {
+        item: instruction.items[0].item,
+        wire_ref: "OTHER".into(),
+        amount_minor: 1,
+        destination: [1; 32],
+        outcome: outcome.clone(),
+        returned_minor: 650,
+    }];
     order.value.tries = 5;
     order.value.last_sent_at = later;
-    order.value = order.value.in_state(InstructionState::Accepted { reference: None });
     let mut who = Stored { value: person.clone(), revision: 1 };
     who.value.created_at = later.after(seconds(1));
     who.value.status = RecipientStatus::Blocked;
+    who.value.destination_set_by = read("usr_other");
     let update =
         vec![Update::Batch(batch), Update::Item(item), Update::Instruction(order), Update::Recipient(who.clone())];
     ports.commit(Change { update, ..Change::default() }).await;
 
     let details = ports.queries.batch(release.batch.id).await.unwrap().unwrap();
-    let expected = Batch { status: BatchStatus::Failed, updated_at: later, ..release.batch };
+    let expected = Batch { status: BatchStatus::Failed, updated_at: later, due_at, approvals, ..release.batch };
     assert_eq!(details.batch, expected);
-    let expected = in_state(&release.items[0], state, 9, later);
+    let mut expected = in_state(&release.items[0], state, 9, later);
+    (expected.retries, expected.not_before) = (3, Some(due_at));
     assert_eq!(details.items, [expected, release.items[1].clone()]);
-    let mut expected = instruction.in_state(InstructionState::Accepted { reference: None });
+    let mut expected = instruction;
     expected.tries = 5;
-    expected.last_sent_at = later;
+    (expected.first_sent_at, expected.last_sent_at) = (later, later);
+    (expected.items[0].outcome, expected.items[0].returned_minor) = (outcome, 650);
     assert_eq!(details.instructions, [expected]);
     let found = ports.queries.recipient(&person.id).await.unwrap().unwrap();
     assert_eq!((found.created_at, found.status), (person.created_at, RecipientStatus::Blocked));
+    assert_eq!(found.destination_set_by, who.value.destination_set_by);
 }
 
 pub async fn only_unresolved_instructions_are_loaded_for_execution(bench: &dyn Bench) {

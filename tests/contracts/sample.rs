@@ -3,12 +3,15 @@
 //! * here: whole batches, and what happens to their items
 //! * `counts`: counters, and what moves them
 //! * `reversals`: what takes something back
+//! * `control`: what people and rails say of payments
 //! * `everything`: what can be seen of all of it
 
+mod control;
 mod counts;
 mod everything;
 mod reversals;
 
+pub use control::{approval, audited, policy, proposal, said, taken};
 pub use counts::{carried, cause, count, counter, debt, moves};
 pub use everything::everything;
 pub use reversals::{Reversed, escheat, finish, found, reverse, source};
@@ -20,11 +23,11 @@ use app::{
     ports::{queries::Page, repository::BatchForExecution},
 };
 use domain::{
-    batch::{Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release as EscrowRelease},
+    batch::{Approvals, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release as EscrowRelease},
     calculation::{Amounts, Deduction, DeductionKind, Line, RuleTax},
     event::Event,
     ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, TransactionId},
-    instruction::{Instruction, InstructionItem},
+    instruction::{Instruction, InstructionItem, Outcome},
     item::{Item, ItemStep},
     ledger::postings,
     recipient::{Destination, HoldReason, Recipient, RecipientStatus},
@@ -89,6 +92,8 @@ pub fn release(at: Timestamp) -> Release {
         tax_minor: 0,
         total_net_minor: 0,
         execute_at: None,
+        due_at: at,
+        approvals: Approvals::default(),
         job: JobId::new(fresh()),
         items_count: 0,
         status: BatchStatus::Scheduled,
@@ -241,8 +246,9 @@ pub async fn booked(ports: &Ports) -> Release {
 /// An instruction that pays these items, as if it had just been recorded.
 pub fn instruction(items: &[&Item], batch: &Batch, at: Timestamp) -> Instruction {
     let id = InstructionId::new(fresh());
-    let part =
-        |item: &&Item| InstructionItem { item: item.id, wire_ref: item.id.digits(), amount_minor: item.due_minor() };
+    // Each sending has a name of its own.
+    let wire_ref = || ItemId::new(fresh()).digits();
+    let part = |item: &&Item| InstructionItem::new(item.id, wire_ref(), item.due_minor(), [0xD5; 32]);
     let generation = items.iter().map(|item| item.attempts).max().unwrap_or_default() + 1;
     let body = format!("{{\"key\":\"{id}\"}}").into_bytes();
     let parts = items.iter().map(part).collect();
@@ -270,7 +276,7 @@ pub fn settle(found: &BatchForExecution, instruction: &Stored<Instruction>, at: 
     let mut change = moved(found, &places, ItemStep::Settle { reference: reference.clone() }, at);
     let paid = |part| postings::paid(TransactionId::new(fresh()), &instruction.value, part, at).unwrap();
     change.post = instruction.value.items.iter().map(paid).collect();
-    change.update.push(Update::Instruction(instruction.clone().try_map(|found| found.accept(reference)).unwrap()));
+    change.update.push(Update::Instruction(all_of(instruction, &Outcome::Settled { reference })));
     change
 }
 
@@ -283,9 +289,16 @@ pub fn refuse(found: &BatchForExecution, instruction: &Stored<Instruction>, at: 
         postings::refused(TransactionId::new(fresh()), &instruction.value, part, item, at).unwrap()
     };
     change.post = instruction.value.items.iter().zip(&places).map(refused).collect();
-    let refused = instruction.clone().try_map(|found| found.refuse("account_closed".into())).unwrap();
-    change.update.push(Update::Instruction(refused));
+    let outcome = Outcome::Refused { reason: "account_closed".into() };
+    change.update.push(Update::Instruction(all_of(instruction, &outcome)));
     change
+}
+
+/// The same became of every item of an instruction.
+pub fn all_of(instruction: &Stored<Instruction>, outcome: &Outcome) -> Stored<Instruction> {
+    let items: Vec<ItemId> = instruction.value.items.iter().map(|part| part.item).collect();
+    let learn = |known: Instruction, item| known.learn(item, outcome.clone());
+    instruction.clone().try_map(|known| items.into_iter().try_fold(known, learn)).unwrap()
 }
 
 /// One step of some items of a batch, with its events; the batch itself is written too.
@@ -323,6 +336,7 @@ pub fn recipient(id: &str, at: Timestamp) -> Recipient {
         tax: None,
         payout_minimums: BTreeMap::new(),
         destination: Destination::bare(read("simulator")),
+        destination_set_by: read("usr_operator"),
         created_at: at,
         updated_at: at,
     }

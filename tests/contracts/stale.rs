@@ -4,17 +4,19 @@ use super::{
     Bench, Ports,
     bench::PAST_LEASE,
     sample::{
-        bare, booked, enqueue, event, everything, fresh, insert, job, moved, recipient, release, seconds, sent, update,
+        all_of, audited, bare, booked, enqueue, event, everything, fresh, insert, job, moved, policy, proposal,
+        recipient, release, seconds, sent, update,
     },
 };
 use app::{
-    change::{Change, New, Stored, Update},
+    change::{Change, New, ResolutionState, Stored, Update},
     job::{LeaseStep, Wake},
     ports::{CommitError, DuplicateKey},
 };
 use domain::{
     batch::BatchStatus,
     ids::JobId,
+    instruction::Outcome,
     item::{Item, ItemStep},
     recipient::RecipientStatus,
 };
@@ -44,6 +46,8 @@ async fn assert_stale(ports: &Ports, stale: Update) {
     change.enqueue = new.enqueue;
     change.publish.extend(new.publish);
     change.publish.push(event(now));
+    change.audit.push(audited("stale", now));
+    change.insert.push(New::Policy(policy(77, now)));
     change.wake = vec![Wake { job: finished.id, run_at: now }];
     let refused = ports.repository.commit(change).await;
     assert!(matches!(refused, Err(CommitError::Stale)), "{refused:?}");
@@ -84,7 +88,7 @@ pub async fn a_stale_instruction_leaves_nothing_behind(bench: &dyn Bench) {
     let read = sent(&ports, release.batch.id, &[0, 1]).await;
     ports.commit(update(Update::Instruction(read.clone()))).await;
     for revision in [0, 1, 3] {
-        let value = read.value.clone().refuse("no".into()).unwrap();
+        let value = all_of(&read, &Outcome::Refused { reason: "no".into() }).value;
         assert_stale(&ports, Update::Instruction(Stored { value, revision })).await;
     }
     assert_eq!(ports.sent(release.batch.id).await, Stored { revision: 2, ..read });
@@ -104,6 +108,22 @@ pub async fn a_stale_recipient_leaves_nothing_behind(bench: &dyn Bench) {
     assert_eq!(found, [Stored { revision: 2, ..read }]);
 }
 
+pub async fn a_stale_resolution_leaves_nothing_behind(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = booked(&ports).await;
+    let order = sent(&ports, release.batch.id, &[0]).await.value;
+    let read = Stored { value: proposal(&order, 0, ports.now().await), revision: 1 };
+    ports.commit(insert(New::Resolution(read.value.clone()))).await;
+    ports.commit(update(Update::Resolution(read.clone()))).await;
+    for revision in [0, 1, 3] {
+        let mut stale = Stored { revision, ..read.clone() };
+        stale.value.state = ResolutionState::Withdrawn { at: ports.now().await };
+        assert_stale(&ports, Update::Resolution(stale)).await;
+    }
+    let found = ports.repository.proposed_resolution(release.items[0].id).await.unwrap();
+    assert_eq!(found, Some(Stored { revision: 2, ..read }));
+}
+
 pub async fn what_does_not_exist_cannot_be_changed(bench: &dyn Bench) {
     let ports = bench.ports();
     let now = ports.now().await;
@@ -114,6 +134,8 @@ pub async fn what_does_not_exist_cannot_be_changed(bench: &dyn Bench) {
         let item = Stored { value: nobody.items[0].clone(), revision };
         let order = Stored { value: order.clone(), revision };
         let person = Stored { value: recipient("rec_nobody", now), revision };
+        let resolution = Stored { value: proposal(&order.value, 0, now), revision };
+        assert_stale(&ports, Update::Resolution(resolution)).await;
         assert_stale(&ports, Update::Batch(batch)).await;
         assert_stale(&ports, Update::Item(item)).await;
         assert_stale(&ports, Update::Instruction(order)).await;

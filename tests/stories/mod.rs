@@ -4,7 +4,11 @@
 mod carried;
 mod counted;
 mod escheat;
+mod execution;
 mod held;
+mod outage;
+mod people;
+mod rail;
 mod reversed;
 mod stage;
 
@@ -55,6 +59,39 @@ on_every_store! {
         what_nobody_claims_goes_to_the_platform_after_its_days
         what_nobody_claims_stays_held_unless_the_model_says_otherwise
         who_comes_in_time_gets_all_of_it
+    }
+    execution {
+        what_is_sent_is_settled_and_what_is_refused_is_owed
+        a_refusal_that_may_pass_is_retried_under_new_keys_and_not_for_ever
+        a_refusal_that_asks_for_the_recipient_holds_the_item
+        a_refusal_because_of_us_pauses_the_rail_and_uses_up_nothing
+        what_was_lost_is_proven_absent_and_paid_once
+        what_was_executed_in_silence_is_doubt_until_the_rail_speaks
+        what_is_taken_is_settled_later
+        a_doubt_ends_when_the_rail_says_that_it_has_it
+        what_comes_back_is_owed_again_and_paid_again
+        what_comes_back_in_part_is_carried
+        a_message_is_taken_once_in_whatever_order_it_comes
+        a_message_that_the_rail_did_not_sign_changes_nothing
+        another_amount_is_never_believed
+        a_late_success_pays_what_was_given_up
+        a_late_success_after_a_retry_is_a_debt_and_set_off_if_the_retry_is_refused
+        a_late_success_after_a_cancellation_is_a_debt
+        what_never_left_waits_and_is_paid_once
+    }
+    people {
+        an_operator_holds_and_releases
+        what_is_cancelled_goes_back_to_the_escrow
+        a_batch_is_cancelled_with_the_lines_that_have_no_item
+        what_was_carried_in_is_carried_again_after_a_cancellation
+        what_the_rail_has_is_cancelled_with_its_proof_only
+        what_never_left_is_given_up_unsent
+        a_retry_of_somebody_who_may_not_be_paid_is_held
+        two_people_say_what_became_of_a_doubt
+        whoever_made_a_batch_does_not_approve_it
+        an_approval_is_of_what_was_seen_and_of_nothing_else
+        so_many_as_the_policy_asks_for_must_approve
+        a_calendar_decides_when_a_batch_is_due
     }
     held {
         a_placeholder_waits_until_somebody_registers_them

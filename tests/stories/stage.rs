@@ -1,21 +1,26 @@
 //! The stage: one store, one rail, and verbs for what people do.
 
+use super::rail::Rail;
 use crate::contracts::{Bench, Ports};
+use adapters::dice::ThreadDice;
 use app::{
+    change::Resolved,
     idempotency::Remembering,
     ledger::check_books::check_books,
     payouts::{
+        act::{ActError, Acted, Acting, Action, act},
+        approve_batch::{ApproveBatch, ApproveBatchError, approve_batch},
         do_jobs::do_jobs,
         execute_batch,
         explain_item::{ItemExplanation, explain_item},
+        gate::Gates,
         pay_carried::{PayCarried, PayCarriedError, pay_carried},
+        receive_notification::{Ears, Heard, ReceiveError, receive_notification},
+        resolve_item::{ResolveItem, ResolveItemError, ResolvedItem, resolve_item},
         schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
+        set_policy::set_policy,
     },
-    ports::{
-        PayoutRail, Rails,
-        queries::BatchDetails,
-        rail::{BookEntry, Known, Lookup, Order, PrepareError, RailDown, RailProfile, Submit},
-    },
+    ports::{Rails, queries::BatchDetails},
     recipients::{
         register_recipient::{RegisterRecipient, register_recipient},
         show_balance::{CurrencyBalance, show_balance},
@@ -26,12 +31,12 @@ use app::{
         turns::Turns,
     },
 };
-use async_trait::async_trait;
 use domain::{
+    audit::{Actor, AuditEntry},
     batch::Batch,
     calculation::Column,
-    ids::{BatchId, InstructionId},
-    instruction::Instruction,
+    event::EventKind,
+    ids::{BatchId, ItemId, Requester},
     item::{Item, ItemStatus},
     money::Money,
     recipient::{Destination, RecipientStatus},
@@ -39,12 +44,7 @@ use domain::{
     tax::TaxProfile,
 };
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    str::FromStr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 /// What a text says.
 pub fn read<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -54,95 +54,6 @@ pub fn read<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 /// So many days.
 pub fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
-}
-
-/// A rail that pays at once, unless it was told to do otherwise for a recipient.
-#[derive(Default)]
-pub struct Rail(Mutex<Told>);
-
-#[derive(Default)]
-struct Told {
-    refuses: BTreeSet<String>,
-    keeps_silent: BTreeSet<String>,
-    /// By key: whom, how much, and whether that is known.
-    book: BTreeMap<String, (String, Money)>,
-}
-
-impl Rail {
-    /// From now on payments to that recipient are refused.
-    pub fn refuse(&self, recipient: &str) {
-        self.0.lock().unwrap().refuses.insert(recipient.to_owned());
-    }
-    /// From now on nothing is heard of payments to that recipient, until [`Self::speak`].
-    pub fn keep_silent(&self, recipient: &str) {
-        self.0.lock().unwrap().keeps_silent.insert(recipient.to_owned());
-    }
-    /// Says what became of them.
-    pub fn speak(&self, recipient: &str) {
-        self.0.lock().unwrap().keeps_silent.remove(recipient);
-    }
-    /// What a recipient got over the rail.
-    pub fn paid(&self, recipient: &str) -> i64 {
-        let told = self.0.lock().unwrap();
-        told.book.values().filter(|(who, _)| who == recipient).map(|(_, money)| money.amount_minor).sum()
-    }
-}
-
-#[async_trait]
-impl PayoutRail for Rail {
-    fn profile(&self) -> RailProfile {
-        RailProfile {
-            id: read("simulator"),
-            items_max: 1,
-            replay_window: Some(Duration::ZERO),
-            settle_bound: Duration::from_secs(1),
-            pays_strangers: true,
-            granularities: BTreeMap::from([(read("HUF"), 100)]),
-        }
-    }
-    fn check(&self, _: &Destination) -> Result<(), Vec<app::failure::Detail>> {
-        Ok(())
-    }
-    fn prepare(&self, _: InstructionId, orders: &[Order]) -> Result<Vec<u8>, PrepareError> {
-        Ok(orders[0].recipient.as_str().as_bytes().to_vec())
-    }
-    async fn submit(&self, instruction: &Instruction) -> Submit {
-        let mut told = self.0.lock().unwrap();
-        let who = String::from_utf8(instruction.body.clone()).unwrap();
-        if told.refuses.contains(&who) {
-            let silent = told.keeps_silent.contains(&who);
-            return if silent { unknown() } else { Submit::Refused { reason: "account_closed".to_owned() } };
-        }
-        let amount = instruction.items.iter().map(|part| part.amount_minor).sum();
-        told.book.entry(instruction.id.to_string()).or_insert((who.clone(), Money::new(amount, instruction.currency)));
-        if told.keeps_silent.contains(&who) { unknown() } else { Submit::Settled { reference: None } }
-    }
-    async fn query(&self, instruction: &Instruction) -> Lookup {
-        let told = self.0.lock().unwrap();
-        let who = String::from_utf8(instruction.body.clone()).unwrap();
-        if told.keeps_silent.contains(&who) {
-            return Lookup::CannotTell { cause: "silence".to_owned() };
-        }
-        Lookup::Found(if told.book.contains_key(&instruction.id.to_string()) {
-            Known::Settled { reference: None }
-        } else {
-            Known::Refused { reason: "account_closed".to_owned() }
-        })
-    }
-    async fn book(&self, after: Option<String>, limit: u32) -> Result<Option<Vec<BookEntry>>, RailDown> {
-        let told = self.0.lock().unwrap();
-        let later = told.book.iter().filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after));
-        let entry = |(key, (_, money)): (&String, &(String, Money))| BookEntry {
-            key: key.clone(),
-            executed: *money,
-            cursor: key.clone(),
-        };
-        Ok(Some(later.take(usize::try_from(limit).unwrap()).map(entry).collect()))
-    }
-}
-
-fn unknown() -> Submit {
-    Submit::Unknown { cause: "silence".to_owned() }
 }
 
 /// What is told of a recipient.
@@ -162,15 +73,18 @@ pub struct Stage<'a> {
     pub ports: Ports,
     pub rail: Arc<Rail>,
     rails: Rails,
+    gates: Gates,
     ids: adapters::ids::UuidV7,
     turns: Turns,
 }
 
 impl<'a> Stage<'a> {
     pub fn new(bench: &'a dyn Bench) -> Self {
-        let rail = Arc::new(Rail::default());
+        let ports = bench.ports();
+        let rail = Arc::new(Rail::new(ports.clock.clone()));
         let rails = Rails::new(rail.clone(), []);
-        Self { bench, ports: bench.ports(), rail, rails, ids: adapters::ids::UuidV7, turns: Turns::default() }
+        let (gates, turns) = (Gates::default(), Turns::default());
+        Self { bench, ports, rail, rails, gates, ids: adapters::ids::UuidV7, turns }
     }
 
     /// Stores the model of project `prj_1`, in force from now on.
@@ -196,6 +110,7 @@ impl<'a> Stage<'a> {
             tax: person.tax.map(|tax| serde_json::from_value::<TaxProfile>(tax).unwrap()),
             payout_minimums: person.minimum.into_iter().map(|(code, minor)| (read(code), minor)).collect(),
             destination: Destination::bare(read("simulator")),
+            requester: read("usr_clerk"),
         };
         let now = self.ports.now().await;
         register_recipient(self.ports.repository.as_ref(), &self.rails, &self.ids, now, ask).await.unwrap();
@@ -227,8 +142,11 @@ impl<'a> Stage<'a> {
             let ports = execute_batch::Ports {
                 repository: self.ports.repository.as_ref(),
                 rails: &self.rails,
+                gates: &self.gates,
                 ids: &self.ids,
+                dice: &ThreadDice,
                 clock: self.ports.clock.as_ref(),
+                lease_ends: Duration::ZERO,
             };
             let lease = Duration::from_secs(60);
             if do_jobs(ports, self.ports.jobs.as_ref(), 100, lease).await.unwrap() == 0 {
@@ -236,6 +154,94 @@ impl<'a> Stage<'a> {
             }
         }
         panic!("the work never ends");
+    }
+
+    // --- what people do ---------------------------------------------------------------------------------------
+
+    /// Somebody acts.
+    pub async fn act(&self, who: &str, action: Action) -> Result<Acted, ActError> {
+        let actor = self.actor(who);
+        act(self.acting(&actor).await, action, &Remembering::nothing()).await
+    }
+    /// Somebody says yes to a batch.
+    pub async fn approve(&self, who: &str, batch: &Batch) -> Result<Acted, ApproveBatchError> {
+        let actor = self.actor(who);
+        let ask = ApproveBatch { batch: batch.id, hash: None, approver: read(who) };
+        approve_batch(self.acting(&actor).await, ask, &Remembering::nothing()).await
+    }
+    /// Somebody says what became of an item.
+    pub async fn resolve(&self, who: &str, item: ItemId, outcome: Resolved) -> Result<ResolvedItem, ResolveItemError> {
+        let actor = self.actor(who);
+        let requester: Requester = read(who);
+        let ask = ResolveItem { item, outcome, evidence: "statement 7".to_owned(), requester };
+        resolve_item(self.acting(&actor).await, ask, &Remembering::nothing()).await
+    }
+    /// Sets the policy.
+    pub async fn policy(&self, policy: Value) {
+        let actor = self.actor("usr_admin");
+        let spec = serde_json::from_value(policy).unwrap();
+        set_policy(self.acting(&actor).await, spec, read("usr_admin")).await.unwrap();
+    }
+    fn actor(&self, who: &str) -> Actor {
+        Actor { role: Some("operator".to_owned()), ..Actor::of(&read(who)) }
+    }
+    async fn acting<'b>(&'b self, actor: &'b Actor) -> Acting<'b> {
+        Acting {
+            repository: self.ports.repository.as_ref(),
+            rails: &self.rails,
+            ids: &self.ids,
+            dice: &ThreadDice,
+            actor,
+            now: self.ports.now().await,
+        }
+    }
+
+    // --- what the rail tells by itself ------------------------------------------------------------------------
+
+    /// The rail sends a message.
+    pub async fn hear(&self, body: &str) -> Result<Heard, ReceiveError> {
+        let message =
+            Inbound { headers: Vec::new(), body: body.as_bytes().to_vec(), received_at: self.ports.now().await };
+        let ears =
+            Ears { repository: self.ports.repository.as_ref(), rails: &self.rails, ids: &self.ids, dice: &ThreadDice };
+        receive_notification(ears, &read("simulator"), message).await
+    }
+    /// The name under which the item's instruction of that generation was ordered.
+    pub async fn wire_ref(&self, item: ItemId, generation: u32) -> String {
+        let details = self.ports.queries.item(item).await.unwrap().expect("the item exists");
+        let found = details.instructions.iter().find(|instruction| instruction.generation == generation);
+        found.expect("it was sent so often").items[0].wire_ref.clone()
+    }
+
+    // --- what one can see of it -------------------------------------------------------------------------------
+
+    /// The audit log about something, oldest first: who did what.
+    pub async fn audit(&self, subject: &str) -> Vec<String> {
+        let filter = AuditFilter { subject: Some(subject.to_owned()), ..AuditFilter::default() };
+        let page = self.ports.queries.audit(filter, Page { limit: 100, after: None }).await.unwrap();
+        let line = |entry: &AuditEntry| format!("{} {}", entry.actor.name, entry.action);
+        page.data.iter().rev().map(line).collect()
+    }
+    /// The kinds of what was posted about an item, oldest first.
+    pub async fn posted(&self, item: &Item) -> Vec<&'static str> {
+        let filter = TransactionFilter { batch: Some(item.batch), account: None };
+        let page = self.ports.queries.transactions(filter, Page { limit: 100, after: None }).await.unwrap();
+        let ours = page.data.iter().rev().filter(|posted| posted.about().item == Some(item.id));
+        ours.map(|posted| posted.kind().as_str()).collect()
+    }
+    /// The codes of the alarms so far.
+    pub async fn alarms(&self) -> Vec<String> {
+        let mut alarms = Vec::new();
+        loop {
+            let events = self.ports.outbox.unpublished(1_000, Duration::from_secs(1)).await.unwrap();
+            if events.is_empty() {
+                return alarms;
+            }
+            let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+            self.ports.outbox.mark_published(&ids).await.unwrap();
+            let codes = events.iter().filter(|event| event.kind == EventKind::Alarm);
+            alarms.extend(codes.map(|event| event.data["code"].as_str().unwrap().to_owned()));
+        }
     }
 
     /// Lets time pass, and does what becomes due.

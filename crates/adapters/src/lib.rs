@@ -1,5 +1,6 @@
 //! What the ports are made of: persistence, rails, events.
 
+pub mod dice;
 pub mod events;
 pub mod ids;
 pub mod memory;

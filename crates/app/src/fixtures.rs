@@ -3,8 +3,9 @@
 use crate::{
     change::Stored,
     job::Lease,
+    payouts::{execute_batch::Ports, gate::Gates},
     ports::{
-        Clock, Ids, PayoutRail, Rails, StoreError,
+        Clock, Ids, PayoutRail, PayoutRepository, Rails, StoreError,
         rail::{MockPayoutRail, Preflight, RailProfile, Submit},
         repository::BatchForExecution,
     },
@@ -14,6 +15,7 @@ use domain::{
     batch::{Approvals, Batch, BatchStatus, Fingerprint, Origin, Release},
     calculation::{Amounts, Line},
     ids::{BatchId, ItemId, JobId},
+    instruction::Instruction,
     item::Item,
     money::Money,
     recipient::{Destination, HoldReason, Recipient, RecipientStatus},
@@ -99,14 +101,24 @@ pub(crate) fn rail(id: &str, pays_strangers: bool) -> MockPayoutRail {
     rail.expect_prepare().returning(|key, _| Ok(key.to_string().into_bytes()));
     rail
 }
-pub(crate) fn answering(submit: Submit) -> MockPayoutRail {
+pub(crate) fn answering(submit: fn(&Instruction) -> Submit) -> MockPayoutRail {
     let mut rail = rail("simulator", true);
-    rail.expect_submit().returning(move |_| submit.clone());
+    rail.expect_submit().returning(submit);
     rail
 }
 pub(crate) fn rails(rail: MockPayoutRail) -> Rails {
     let rail: Arc<dyn PayoutRail> = Arc::new(rail);
     Rails::new(rail, [])
+}
+
+/// A turn of the worker over these, with gates that stand wide open.
+pub(crate) fn ports<'a>(
+    repository: &'a dyn PayoutRepository,
+    rails: &'a Rails,
+    gates: &'a Gates,
+    ids: &'a Counting,
+) -> Ports<'a> {
+    Ports { repository, rails, gates, ids, dice: &Middle, clock: &Still, lease_ends: Duration::from_secs(15) }
 }
 
 pub(crate) fn spec(json: &str) -> ModelSpec {

@@ -12,7 +12,7 @@ use crate::{
     timestamp::Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -131,22 +131,9 @@ fn length(count: usize) -> [u8; 8] {
 
 /// SHA-256 of where money goes: of the canonical JSON of rail and details, in which the order of keys does not matter.
 pub fn destination_hash(destination: &Destination) -> [u8; 32] {
-    let details = Value::Object(destination.details.clone());
-    let canonical = sorted(&json!({ "rail": destination.rail, "details": details })).to_string();
+    // serde_json sorts the keys of a tree, at every depth.
+    let canonical = json!({ "rail": destination.rail, "details": destination.details }).to_string();
     Sha256::digest(canonical.as_bytes()).into()
-}
-
-/// The same tree with every object's keys inserted in order, so that it is written alike whatever kind of map holds it.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
-            fields.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(fields.into_iter().collect())
-        }
-        Value::Array(values) => values.iter().map(sorted).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
 }
 
 /// Somebody else than the maker said yes to exactly this, item by item: what is sent of a batch later is known by the

@@ -1,17 +1,33 @@
 //! The composition root: the only module that names adapters.
 
-use crate::{config::Config, worker::Worker};
+use crate::{
+    config::{Config, Mode, StripeConfig},
+    worker::Worker,
+};
 use adapters::{
+    dice::ThreadDice,
     events::LogPublisher,
     ids::UuidV7,
-    rails::simulator::{OpenError, Simulator},
+    rails::{
+        simulator::{OpenError, Simulator},
+        stripe_connect::{self, StripeConnect},
+    },
     sql::{Sql, SqlError},
 };
 use app::{
-    ports::{Clock, IdempotencyKeys, Ids, PayoutQueries, PayoutRepository, Rails, SimulatorBook},
+    payouts::gate::Gates,
+    ports::{
+        Clock, Dice, IdempotencyKeys, Ids, PayoutQueries, PayoutRail, PayoutRepository, Rails, SimulatorBook,
+        SimulatorFaults, SimulatorNotifications, TestClock,
+    },
     revenue::turns::Turns,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use adapters::rails::simulator::provider::{HttpAnswer, HttpRequest, SimulatorHttp};
 
 /// The service, put together. Cheap to clone.
 #[derive(Clone)]
@@ -26,14 +42,27 @@ pub struct Service {
     pub queries: Arc<dyn PayoutQueries>,
     /// Where money goes out.
     pub rails: Rails,
-    /// What the simulator was asked to pay.
-    pub simulator: Arc<dyn SimulatorBook>,
+    /// The simulator, in test mode.
+    pub simulator: Option<SimulatorPorts>,
     /// Names.
     pub ids: Arc<dyn Ids>,
+    /// Chance.
+    pub dice: Arc<dyn Dice>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The clock that can be moved, in test mode.
+    pub test_clock: Option<Arc<dyn TestClock>>,
     /// The worker, not running yet.
     pub worker: Worker,
+}
+
+/// The simulator, as people and tests see it. Cheap to clone.
+#[derive(Clone)]
+pub struct SimulatorPorts {
+    /// What it was asked to pay.
+    pub book: Arc<dyn SimulatorBook>,
+    /// How it is told to misbehave.
+    pub faults: Arc<dyn SimulatorFaults>,
 }
 
 /// Why the service cannot be put together.
@@ -45,6 +74,12 @@ pub enum ComposeError {
     /// The simulator cannot be used.
     #[error(transparent)]
     Simulator(#[from] OpenError),
+    /// Money is to move in earnest, and nothing is there to move it.
+    #[error("live mode needs a real rail: set DISBURSE_STRIPE_SECRET_KEY, or leave live mode")]
+    NoRealRail,
+    /// Stripe cannot be used as it is configured.
+    #[error(transparent)]
+    Stripe(#[from] stripe_connect::SetupError),
     /// There is no database where one is expected.
     #[error("there is no database at {0}; `disburse serve` or `disburse migrate` makes one")]
     NoDatabase(String),
@@ -95,29 +130,85 @@ async fn existing_database(config: &Config) -> Result<Sql, ComposeError> {
 
 async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError> {
     let ids: Arc<dyn Ids> = Arc::new(UuidV7);
-    let simulator = Simulator::open(&config.data_dir.value.join("simulator.db"), ids.clone()).await?;
-    let rails = Rails::new(Arc::new(simulator.clone()), []);
+    let dice: Arc<dyn Dice> = Arc::new(ThreadDice);
     let sql = Arc::new(sql);
+    let clock: Arc<dyn Clock> = sql.clone();
+    let is_test = config.mode.value == Mode::Test;
+    let simulator = if is_test { Some(simulator(config, ids.clone(), clock.clone()).await?) } else { None };
+    let rails = rails(config, simulator.clone())?;
     Ok(Service {
         repository: sql.clone(),
         keys: sql.clone(),
         turns: Arc::default(),
         queries: sql.clone(),
         rails: rails.clone(),
-        simulator: Arc::new(simulator),
+        simulator: simulator
+            .clone()
+            .map(|simulator| SimulatorPorts { book: Arc::new(simulator.clone()), faults: Arc::new(simulator) }),
         ids: ids.clone(),
-        clock: sql.clone(),
+        dice: dice.clone(),
+        clock: clock.clone(),
+        test_clock: is_test.then(|| sql.clone() as Arc<dyn TestClock>),
         worker: Worker {
             repository: sql.clone(),
             queue: sql.clone(),
             outbox: sql.clone(),
-            keys: sql.clone(),
+            keys: sql,
             publisher: Arc::new(LogPublisher),
+            notifications: simulator.map(|simulator| Arc::new(simulator) as Arc<dyn SimulatorNotifications>),
             rails,
+            gates: Arc::new(Gates::default()),
             ids,
-            clock: sql,
+            dice,
+            clock,
         },
     })
+}
+
+async fn simulator(config: &Config, ids: Arc<dyn Ids>, clock: Arc<dyn Clock>) -> Result<Simulator, ComposeError> {
+    let secret = config.simulator_secret.as_ref().map(|secret| secret.value.expose().as_bytes().to_vec());
+    Ok(match &config.simulator_url {
+        Some(url) => Simulator::connect(&url.value, secret)?,
+        None => Simulator::open_local(&simulator_book(config), ids, clock, secret).await?,
+    })
+}
+
+/// Where the simulator keeps its book.
+fn simulator_book(config: &Config) -> PathBuf {
+    config.data_dir.value.join("simulator.db")
+}
+
+/// The simulated provider as a process of its own, over the same book.
+///
+/// # Errors
+/// If its book cannot be used.
+pub async fn simulator_http(config: &Config, secret: Option<Vec<u8>>) -> Result<SimulatorHttp, ComposeError> {
+    let book = SimulatorHttp::open(&simulator_book(config), Arc::new(UuidV7), secret).await;
+    Ok(book.map_err(OpenError::from)?)
+}
+
+/// In test mode the simulator is where somebody is paid who has no destination; in live mode there is none.
+fn rails(config: &Config, simulator: Option<Simulator>) -> Result<Rails, ComposeError> {
+    let simulator = simulator.map(|simulator| Arc::new(simulator) as Arc<dyn PayoutRail>);
+    let real = config.stripe.as_ref().map(|stripe| stripe_connect(config.mode.value, stripe)).transpose()?;
+    let mut rails = simulator.into_iter().chain(real);
+    let default = rails.next().ok_or(ComposeError::NoRealRail)?;
+    Ok(Rails::new(default, rails))
+}
+
+fn stripe_connect(mode: Mode, config: &StripeConfig) -> Result<Arc<dyn PayoutRail>, ComposeError> {
+    let secrets = config.webhook_secrets.as_ref().map_or("", |secrets| secrets.value.expose());
+    let secrets = secrets.split([',', '\n']).map(str::trim).filter(|secret| !secret.is_empty());
+    let settings = stripe_connect::Settings {
+        secret_key: stripe_connect::Secret::new(config.secret_key.value.expose()),
+        mode: match mode {
+            Mode::Test => stripe_connect::Mode::Test,
+            Mode::Live => stripe_connect::Mode::Live,
+        },
+        webhook_secrets: secrets.map(stripe_connect::Secret::new).collect(),
+        api_base: config.api_base.as_ref().map(|base| base.value.clone()),
+    };
+    Ok(Arc::new(StripeConnect::try_new(settings)?))
 }
 
 /// Brings the schema up to date, and nothing else.

@@ -27,6 +27,32 @@ pub struct Flags {
     /// [default: ./disburse-data]
     #[arg(long, value_name = "FOLDER", global = true)]
     pub data_dir: Option<String>,
+    /// `test`, or `live`, where money moves in earnest [env: DISBURSE_MODE] [default: test]
+    #[arg(long, value_name = "MODE", global = true)]
+    pub mode: Option<String>,
+    /// Where a `disburse simulator` listens that several machines share [env: DISBURSE_SIMULATOR_URL]
+    /// [default: one inside this process]
+    #[arg(long, value_name = "URL", global = true)]
+    pub simulator_url: Option<String>,
+}
+
+/// Whether money moves in earnest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nobody is paid: there is a simulator, and a clock that can be moved.
+    Test,
+    /// People are paid over real rails, and there is no simulator.
+    Live,
+}
+
+impl Mode {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Live => "live",
+        }
+    }
 }
 
 /// Where a setting came from.
@@ -71,8 +97,27 @@ pub struct Config {
     pub database_url: Setting<String>,
     /// Where data is kept.
     pub data_dir: Setting<PathBuf>,
+    /// Whether money moves in earnest.
+    pub mode: Setting<Mode>,
+    /// The simulator that several machines share, if not one inside this process.
+    pub simulator_url: Option<Setting<String>>,
+    /// What the shared simulator signs its notifications with.
+    pub simulator_secret: Option<Setting<Secret>>,
     /// The secret that signs tokens, if one was given.
     pub jwt_secret: Option<Setting<Secret>>,
+    /// Stripe, if there is a key for it.
+    pub stripe: Option<StripeConfig>,
+}
+
+/// How to use Stripe.
+#[derive(Clone, Debug)]
+pub struct StripeConfig {
+    /// The platform's key.
+    pub secret_key: Setting<Secret>,
+    /// The secrets of its webhook endpoints, one a line or separated by commas.
+    pub webhook_secrets: Option<Setting<Secret>>,
+    /// Where its API is, if not where it always is.
+    pub api_base: Option<Setting<String>>,
 }
 
 /// A text that is never printed.
@@ -103,6 +148,12 @@ pub enum ConfigError {
     /// Not an address and a port.
     #[error("`{0}` is no address with a port, such as `{LISTEN}`")]
     Listen(String),
+    /// Neither of the two modes.
+    #[error("the mode must be `test` or `live`, not `{0}`")]
+    Mode(String),
+    /// The shared simulator is none.
+    #[error("the simulator's address must start with `http://`")]
+    SimulatorUrl,
     /// Neither of the two kinds of database.
     #[error("the database must be `sqlite://FILE` or `postgres://...`")]
     DatabaseUrl,
@@ -115,6 +166,8 @@ struct File {
     listen: Option<String>,
     database_url: Option<String>,
     data_dir: Option<String>,
+    mode: Option<String>,
+    simulator_url: Option<String>,
 }
 
 impl Config {
@@ -139,6 +192,12 @@ impl Config {
         if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| database_url.value.starts_with(scheme)) {
             return Err(ConfigError::DatabaseUrl);
         }
+        let mode = first(flags.mode.clone(), env("DISBURSE_MODE"), file.mode, || "test".to_owned());
+        let known = [Mode::Test, Mode::Live].into_iter().find(|known| known.as_str() == mode.value);
+        let simulator_url = given(flags.simulator_url.clone(), env("DISBURSE_SIMULATOR_URL"), file.simulator_url);
+        if simulator_url.as_ref().is_some_and(|url| !url.value.starts_with("http://")) {
+            return Err(ConfigError::SimulatorUrl);
+        }
         let listen = first(flags.listen.clone(), env("DISBURSE_LISTEN"), file.listen, || LISTEN.to_owned());
         Ok(Self {
             listen: Setting {
@@ -147,7 +206,11 @@ impl Config {
             },
             database_url,
             data_dir: Setting { value: PathBuf::from(data_dir.value), origin: data_dir.origin },
-            jwt_secret: secret(env)?,
+            mode: Setting { value: known.ok_or(ConfigError::Mode(mode.value))?, origin: mode.origin },
+            simulator_url,
+            simulator_secret: secret(env, "DISBURSE_SIMULATOR_SECRET")?,
+            jwt_secret: secret(env, "DISBURSE_JWT_SECRET")?,
+            stripe: stripe(env)?,
         })
     }
 
@@ -171,20 +234,31 @@ fn first(
     file: Option<String>,
     default: impl Fn() -> String,
 ) -> Setting<String> {
-    let given = [(flag, Origin::Flag), (env, Origin::Environment), (file, Origin::File)];
-    let given = given.into_iter().find_map(|(value, origin)| Some(Setting { value: value?, origin }));
+    let given = given(flag, env, file);
     given.unwrap_or_else(|| Setting { value: default(), origin: Origin::Default })
 }
 
-/// `DISBURSE_JWT_SECRET`, or the contents of the file that `DISBURSE_JWT_SECRET_FILE` names.
-fn secret(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Setting<Secret>>, ConfigError> {
+fn given(flag: Option<String>, env: Option<String>, file: Option<String>) -> Option<Setting<String>> {
+    let given = [(flag, Origin::Flag), (env, Origin::Environment), (file, Origin::File)];
+    given.into_iter().find_map(|(value, origin)| Some(Setting { value: value?, origin }))
+}
+
+/// What the environment says under `name`, or the contents of the file that it names under `name` and `_FILE`.
+fn secret(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<Setting<Secret>>, ConfigError> {
     let setting = |text: String| Setting { value: Secret(text), origin: Origin::Environment };
-    if let Some(text) = env("DISBURSE_JWT_SECRET") {
+    if let Some(text) = env(name) {
         return Ok(Some(setting(text)));
     }
-    let Some(path) = env("DISBURSE_JWT_SECRET_FILE") else { return Ok(None) };
+    let Some(path) = env(&format!("{name}_FILE")) else { return Ok(None) };
     let text = fs::read_to_string(&path).map_err(|error| ConfigError::Read(path.into(), error))?;
     Ok(Some(setting(text.trim().to_owned())))
+}
+
+fn stripe(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<StripeConfig>, ConfigError> {
+    let Some(secret_key) = secret(env, "DISBURSE_STRIPE_SECRET_KEY")? else { return Ok(None) };
+    let webhook_secrets = secret(env, "DISBURSE_STRIPE_WEBHOOK_SECRETS")?;
+    let api_base = env("DISBURSE_STRIPE_API_BASE").map(|value| Setting { value, origin: Origin::Environment });
+    Ok(Some(StripeConfig { secret_key, webhook_secrets, api_base }))
 }
 
 #[cfg(test)]
@@ -217,6 +291,8 @@ mod tests {
         assert!(text(&[("DISBURSE_LISTEN", "8080")], "").contains("no address with a port"));
         assert!(text(&[("DISBURSE_DATABASE_URL", "mysql://x")], "").contains("must be `sqlite://FILE`"));
         assert!(text(&[], "lisen = 'x'").contains("unknown field `lisen`"));
+        assert!(text(&[("DISBURSE_MODE", "prod")], "").contains("`test` or `live`, not `prod`"));
+        assert!(text(&[("DISBURSE_SIMULATOR_URL", "https://x")], "").contains("must start with `http://`"));
         assert!(text(&[("DISBURSE_JWT_SECRET_FILE", "no/such/file")], "").contains("no/such/file"));
     }
 

@@ -9,6 +9,7 @@ mod config;
 mod http;
 mod logging;
 mod signing_key;
+mod simulator_app;
 mod worker;
 
 use clap::Parser;

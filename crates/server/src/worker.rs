@@ -3,8 +3,14 @@
 use app::{
     events::relay_events::relay_events,
     idempotency::forget_old_keys::forget_old_keys,
-    payouts::{do_jobs::do_jobs, execute_batch::Ports},
-    ports::{Clock, EventPublisher, IdempotencyKeys, Ids, JobQueue, Outbox, PayoutRepository, Rails},
+    payouts::{
+        do_jobs::do_jobs, execute_batch::Ports, gate::Gates, hear_simulator::hear_the_simulator,
+        receive_notification::Ears,
+    },
+    ports::{
+        Clock, Dice, EventPublisher, IdempotencyKeys, Ids, JobQueue, Outbox, PayoutRepository, Rails,
+        SimulatorNotifications,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -21,6 +27,8 @@ const EVENT_LEASE: Duration = Duration::from_secs(30);
 const EVENTS_AT_ONCE: u32 = 256;
 /// How often the outbox is looked at.
 const EVENT_POLL: Duration = Duration::from_millis(250);
+/// How often the simulator inside this process is asked for what it has to tell.
+const NOTIFICATION_POLL: Duration = Duration::from_millis(250);
 /// How often old idempotency keys are forgotten.
 const KEYS_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long to wait when the database cannot be used.
@@ -39,10 +47,16 @@ pub struct Worker {
     pub keys: Arc<dyn IdempotencyKeys>,
     /// Where it is published.
     pub publisher: Arc<dyn EventPublisher>,
+    /// What the simulator inside this process has to tell, in test mode.
+    pub notifications: Option<Arc<dyn SimulatorNotifications>>,
     /// Where money goes out.
     pub rails: Rails,
+    /// How fast they may be called.
+    pub gates: Arc<Gates>,
     /// Names.
     pub ids: Arc<dyn Ids>,
+    /// Chance.
+    pub dice: Arc<dyn Dice>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -50,7 +64,12 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop. What is in flight then is finished, so every lease is given back.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        tokio::join!(self.do_jobs(stop.clone()), self.relay_events(stop.clone()), self.forget_keys(stop));
+        tokio::join!(
+            self.do_jobs(stop.clone()),
+            self.relay_events(stop.clone()),
+            self.hear_the_simulator(stop.clone()),
+            self.forget_keys(stop),
+        );
     }
 
     async fn do_jobs(&self, mut stop: watch::Receiver<bool>) {
@@ -58,8 +77,12 @@ impl Worker {
             let ports = Ports {
                 repository: self.repository.as_ref(),
                 rails: &self.rails,
+                gates: &self.gates,
                 ids: self.ids.as_ref(),
+                dice: self.dice.as_ref(),
                 clock: self.clock.as_ref(),
+                // Said by each turn, from before its claim.
+                lease_ends: Duration::ZERO,
             };
             match do_jobs(ports, self.queue.as_ref(), JOBS_AT_ONCE, JOB_LEASE).await {
                 Ok(0) => unless_stopped(&mut stop, self.queue.wait(JOB_POLL)).await,
@@ -82,6 +105,30 @@ impl Worker {
                     unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
                 }
             }
+        }
+    }
+
+    /// The simulator inside this process has no way to call us: what it has to tell is fetched.
+    async fn hear_the_simulator(&self, mut stop: watch::Receiver<bool>) {
+        let Some(notifications) = &self.notifications else { return };
+        while !*stop.borrow() {
+            match hear_the_simulator(notifications.as_ref(), self.ears(), self.clock.as_ref()).await {
+                Ok(0) => unless_stopped(&mut stop, tokio::time::sleep(NOTIFICATION_POLL)).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = ?error, "cannot hear the simulator; trying again");
+                    unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
+                }
+            }
+        }
+    }
+
+    fn ears(&self) -> Ears<'_> {
+        Ears {
+            repository: self.repository.as_ref(),
+            rails: &self.rails,
+            ids: self.ids.as_ref(),
+            dice: self.dice.as_ref(),
         }
     }
 

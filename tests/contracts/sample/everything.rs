@@ -2,14 +2,19 @@
 
 use super::{super::Ports, carried, debt, first, read};
 use app::{
-    change::{BatchInputs, Stored},
+    change::{BatchInputs, PaidDestination, PolicyVersion, Resolution, Stored},
     ports::{
-        queries::{BatchDetails, BatchFilter, Books, OwedTo, Page, Paged, TransactionFilter},
+        queries::{AuditFilter, BatchDetails, BatchFilter, Books, OwedTo, Page, Paged, TransactionFilter},
         repository::{BatchForReversal, StoredCounter},
     },
 };
 use domain::{
-    batch::BatchLine, ids::RecipientId, ledger::Transaction, recipient::Recipient, revenue_model::ModelVersion,
+    audit::AuditEntry,
+    batch::BatchLine,
+    ids::{ItemId, RecipientId},
+    ledger::Transaction,
+    recipient::Recipient,
+    revenue_model::ModelVersion,
 };
 
 /// Everything that can be seen without touching it.
@@ -22,6 +27,9 @@ pub struct Everything {
     counters: Vec<StoredCounter>,
     owed: Vec<OwedTo>,
     books: Books,
+    audit: Paged<AuditEntry>,
+    policies: Vec<PolicyVersion>,
+    paid: Vec<PaidDestination>,
 }
 
 /// A batch from every side.
@@ -30,6 +38,8 @@ struct Seen {
     details: BatchDetails,
     history: BatchForReversal,
     inputs: Option<(BatchInputs, Vec<BatchLine>)>,
+    strays: Vec<ItemId>,
+    proposed: Vec<Stored<Resolution>>,
 }
 
 /// See [`Everything`]. Of people and counters those that these tests speak of.
@@ -53,6 +63,9 @@ pub async fn everything(ports: &Ports) -> Everything {
         counters,
         owed,
         books: ports.queries.books().await.unwrap(),
+        audit: ports.queries.audit(AuditFilter::default(), first(100)).await.unwrap(),
+        policies: ports.queries.policies(100).await.unwrap(),
+        paid: ports.repository.paid_destinations(&people).await.unwrap(),
     }
 }
 
@@ -67,7 +80,12 @@ async fn batches(ports: &Ports) -> Vec<Seen> {
             // Of different counters, which moved first is not promised.
             history.movements.sort_by(|one, two| one.key.cmp(&two.key));
             let inputs = ports.repository.batch_inputs(batch.id).await.unwrap();
-            batches.push(Seen { details, history, inputs });
+            let strays = ports.load(batch.id).await.strays;
+            let mut proposed = Vec::new();
+            for item in &details.items {
+                proposed.extend(ports.repository.proposed_resolution(item.id).await.unwrap());
+            }
+            batches.push(Seen { details, history, inputs, strays, proposed });
         }
         if !page.has_more {
             return batches;

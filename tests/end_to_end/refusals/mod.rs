@@ -7,6 +7,7 @@ mod models;
 mod order;
 mod recipients;
 mod reversals;
+mod roles;
 mod schedule;
 mod tokens;
 
@@ -22,33 +23,33 @@ async fn world(engine: Engine) -> Shared {
     World::shared("refusals", engine).await
 }
 
-/// Every operation that asks for a token, with an id where the path wants one.
-const SECURED: [(&str, &str); 20] = [
-    ("POST", "/revenue/schedule-payouts"),
-    ("POST", "/revenue/calculate"),
-    ("POST", "/revenue/reversals"),
-    ("GET", "/revenue/reversals/ref_1"),
-    ("PUT", "/projects/prj_1/revenue-model"),
-    ("GET", "/projects/prj_1/revenue-model"),
-    ("GET", "/projects/prj_1/revenue-models"),
-    ("GET", "/projects/prj_1/revenue-models/1"),
-    ("PUT", "/recipients/rec_1"),
-    ("GET", "/recipients/rec_1"),
-    ("GET", "/recipients/rec_1/balance"),
-    ("POST", "/recipients/rec_1/payouts"),
-    ("GET", "/payouts/batches"),
-    ("GET", "/payouts/batches/batch_00000000000000000000000000"),
-    ("GET", "/payouts/items/item_00000000000000000000000000"),
-    ("GET", "/payouts/items/item_00000000000000000000000000/explanation"),
-    ("GET", "/ledger/transactions"),
-    ("GET", "/ledger/trial-balance"),
-    ("GET", "/events"),
-    ("GET", "/simulator/transfers"),
+/// Every operation that asks for a token, with an id where the path wants one, and the permission it takes.
+const SECURED: [(&str, &str, &str); 20] = [
+    ("POST", "/revenue/schedule-payouts", "schedule"),
+    ("POST", "/revenue/calculate", "calculate"),
+    ("POST", "/revenue/reversals", "reverse"),
+    ("GET", "/revenue/reversals/ref_1", "read"),
+    ("PUT", "/projects/prj_1/revenue-model", "publish_model"),
+    ("GET", "/projects/prj_1/revenue-model", "read"),
+    ("GET", "/projects/prj_1/revenue-models", "read"),
+    ("GET", "/projects/prj_1/revenue-models/1", "read"),
+    ("PUT", "/recipients/rec_1", "register_recipient"),
+    ("GET", "/recipients/rec_1", "read"),
+    ("GET", "/recipients/rec_1/balance", "read"),
+    ("POST", "/recipients/rec_1/payouts", "pay_carried"),
+    ("GET", "/payouts/batches", "read"),
+    ("GET", "/payouts/batches/batch_00000000000000000000000000", "read"),
+    ("GET", "/payouts/items/item_00000000000000000000000000", "read"),
+    ("GET", "/payouts/items/item_00000000000000000000000000/explanation", "read"),
+    ("GET", "/ledger/transactions", "read_books"),
+    ("GET", "/ledger/trial-balance", "read_books"),
+    ("GET", "/events", "read"),
+    ("GET", "/simulator/transfers", "read"),
 ];
 
 /// Those of them that read a body.
 fn with_body() -> impl Iterator<Item = (Method, &'static str)> {
-    SECURED.into_iter().filter(|(method, _)| *method != "GET").map(|(name, path)| (method(name), path))
+    SECURED.into_iter().filter(|(method, ..)| *method != "GET").map(|(name, path, _)| (method(name), path))
 }
 
 fn method(name: &str) -> Method {

@@ -6,7 +6,7 @@ use domain::{
     counter::CounterKey,
     currency::Currency,
     ids::{BatchId, EscrowId, InstructionId, RecipientId},
-    instruction::InstructionState,
+    instruction::Outcome,
     ledger::Account,
 };
 use std::collections::BTreeMap;
@@ -28,6 +28,7 @@ impl World {
             drifted_counters: self.drifted_counters(),
             in_transit: listed(self.in_transit()),
             unresolved_instructions: self.unresolved_instructions(),
+            charges: self.charges(),
             executed: self.executed(|_| true),
         }
     }
@@ -46,7 +47,7 @@ impl World {
             rail: instruction.rail.clone(),
             currency: instruction.currency,
             executed_minor: paid.get(&instruction.id).copied().unwrap_or_default(),
-            unresolved: *instruction.state() == InstructionState::Sent,
+            unresolved: instruction.is_open(),
         });
         executed.collect()
     }
@@ -142,9 +143,8 @@ impl World {
 
     fn in_transit(&self) -> Sums<domain::recipient::RailId> {
         let mut sums = Sums::new();
-        let live = self.instructions.values().map(|stored| &stored.value).filter(|found| found.state().is_live());
-        for instruction in live {
-            for part in &instruction.items {
+        for instruction in self.instructions.values().map(|stored| &stored.value) {
+            for part in instruction.items.iter().filter(|part| part.outcome.is_live()) {
                 if self.items.get(&part.item).is_some_and(|item| item.value.status().is_in_transit()) {
                     add(&mut sums, instruction.rail.clone(), instruction.currency, part.amount_minor);
                 }
@@ -154,8 +154,18 @@ impl World {
     }
 
     fn unresolved_instructions(&self) -> u64 {
-        let sent = self.instructions.values().filter(|stored| *stored.value.state() == InstructionState::Sent);
-        sent.map(|_| 1).sum()
+        self.instructions.values().filter(|stored| stored.value.is_open()).map(|_| 1).sum()
+    }
+
+    /// What rails kept of what came back.
+    fn charges(&self) -> Vec<(Currency, SumMinor)> {
+        let mut sums: BTreeMap<Currency, SumMinor> = BTreeMap::new();
+        for instruction in self.instructions.values().map(|stored| &stored.value) {
+            let returned = instruction.items.iter().filter(|part| matches!(part.outcome, Outcome::Returned { .. }));
+            let kept = returned.map(|part| SumMinor::from(part.amount_minor - part.returned_minor));
+            *sums.entry(instruction.currency).or_default() += kept.sum::<SumMinor>();
+        }
+        sums.into_iter().filter(|(_, sum)| *sum != 0).collect()
     }
 
     fn currency_of(&self, batch: BatchId) -> Option<Currency> {

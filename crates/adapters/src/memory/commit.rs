@@ -2,16 +2,16 @@
 
 use super::{
     jobs::JobRow,
-    keys::{Key, occupied_by, owners_of, taken_by},
+    keys::{Key, occupied_by, owners_of, proposed_by, taken_by},
     outbox::Pending,
     world::World,
 };
 use app::{
-    change::{Change, New, Stored, Update},
+    change::{Change, New, Resolution, ResolutionState, Stored, Update},
     job::LeaseStep,
     ports::{CommitError, StoreError},
 };
-use domain::recipient::Recipient;
+use domain::{instruction::Instruction, recipient::Recipient};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl World {
@@ -22,6 +22,7 @@ impl World {
         self.check_revisions(&change)?;
         let keys = self.check_keys(&change)?;
         self.check_owners(&change, &keys)?;
+        check_second_person(&change)?;
         self.check_counters(&change)?;
         self.check_idempotency_key(&change)?;
         self.apply(change);
@@ -51,6 +52,10 @@ impl World {
                     let id = &new.value.id;
                     (Key::Recipient(id.clone()), revision(&self.recipients, id), new.revision)
                 }
+                Update::Resolution(new) => {
+                    let id = new.value.id;
+                    (Key::Resolution(id), revision(&self.resolutions, &id), new.revision)
+                }
             };
             // Whoever writes a row twice in one change read it before the first of the two.
             found == Some(read) && seen.insert(key)
@@ -64,11 +69,20 @@ impl World {
         let mut keys = Keys::default();
         let mut wanted = Vec::new();
         for update in &change.update {
-            if let Update::Instruction(new) = update
-                && let Some(old) = self.instructions.get(&new.value.id)
-            {
-                keys.freed.extend(occupied_by(&old.value));
-                wanted.extend(occupied_by(&old.value.clone().in_state(new.value.state().clone())));
+            match update {
+                Update::Instruction(new) => {
+                    if let Some(old) = self.instructions.get(&new.value.id) {
+                        keys.freed.extend(occupied_by(&old.value));
+                        wanted.extend(occupied_by(&learned(&old.value, &new.value)));
+                    }
+                }
+                Update::Resolution(new) => {
+                    if let Some(old) = self.resolutions.get(&new.value.id) {
+                        keys.freed.extend(proposed_by(&old.value));
+                        wanted.extend(proposed_by(&decided(&old.value, &new.value)));
+                    }
+                }
+                Update::Batch(_) | Update::Item(_) | Update::Recipient(_) => {}
             }
         }
         wanted.extend(taken_by(change));
@@ -98,7 +112,7 @@ impl World {
     }
 
     fn apply(&mut self, change: Change) {
-        let Change { insert, update, count, post, enqueue, wake, publish, remember, lease } = change;
+        let Change { insert, update, count, post, enqueue, wake, publish, audit, remember, lease } = change;
         update.into_iter().for_each(|update| self.update(update));
         insert.into_iter().for_each(|new| self.insert(new));
         count.into_iter().for_each(|count| self.move_counter(count));
@@ -110,6 +124,7 @@ impl World {
             }
         }
         self.pending.extend(publish.into_iter().map(|event| (event.id, Pending::new(event))));
+        self.audit.extend(audit.into_iter().map(|entry| (entry.id, entry)));
         if let Some(remember) = remember {
             self.remember(remember);
         }
@@ -132,6 +147,8 @@ impl World {
             }
             New::Instruction(instruction) => {
                 self.instructions_of.insert((instruction.batch, instruction.id));
+                let names = instruction.items.iter().map(|part| (part.wire_ref.clone(), instruction.id));
+                self.by_wire_ref.extend(names);
                 self.instructions.insert(instruction.id, first(instruction));
             }
             New::ModelVersion(version) => {
@@ -158,6 +175,22 @@ impl World {
             New::Escheat(escheat) => {
                 self.escheats.insert(escheat.item, escheat);
             }
+            New::RailEvent(taken) => {
+                self.rail_events.insert((taken.rail.clone(), taken.event.dedupe.clone()), *taken);
+            }
+            New::Approval(approval) => {
+                let key = (approval.batch(), approval.at(), approval.approver().clone(), approval.hash());
+                self.approvals.insert(key, approval);
+            }
+            New::Policy(policy) => {
+                self.policies.insert(policy.version, policy);
+            }
+            New::PaidDestination(paid) => {
+                self.paid_destinations.entry((paid.recipient.clone(), paid.destination)).or_insert(paid);
+            }
+            New::Resolution(resolution) => {
+                self.resolutions.insert(resolution.id, first(resolution));
+            }
         }
     }
 
@@ -165,25 +198,72 @@ impl World {
     fn update(&mut self, update: Update) {
         match update {
             Update::Batch(Stored { value: new, .. }) => rewrite(&mut self.batches, &new.id, |old| {
+                old.due_at = new.due_at;
+                old.approvals = new.approvals;
                 old.status = new.status;
                 old.updated_at = new.updated_at;
             }),
             Update::Item(Stored { value: new, .. }) => rewrite(&mut self.items, &new.id, |old| {
                 old.attempts = new.attempts;
+                old.retries = new.retries;
+                old.not_before = new.not_before;
                 old.reversed_minor = new.reversed_minor;
                 old.taken_minor = new.taken_minor;
                 old.updated_at = new.updated_at;
                 *old = old.clone().in_state(new.state().clone());
             }),
             Update::Instruction(Stored { value: new, .. }) => rewrite(&mut self.instructions, &new.id, |old| {
-                old.tries = new.tries;
-                old.last_sent_at = new.last_sent_at;
-                *old = old.clone().in_state(new.state().clone());
+                *old = learned(old, &new);
             }),
             Update::Recipient(Stored { value: new, .. }) => rewrite(&mut self.recipients, &new.id, |old| {
                 *old = Recipient { created_at: old.created_at, ..new.clone() };
             }),
+            Update::Resolution(Stored { value: new, .. }) => rewrite(&mut self.resolutions, &new.id, |old| {
+                *old = decided(old, &new);
+            }),
         }
+    }
+}
+
+/// An instruction as it is known now. What it orders stays as it was written first.
+fn learned(old: &Instruction, new: &Instruction) -> Instruction {
+    let mut now = Instruction {
+        tries: new.tries,
+        first_sent_at: new.first_sent_at,
+        last_sent_at: new.last_sent_at,
+        ..old.clone()
+    };
+    for part in &mut now.items {
+        if let Some(known) = new.item(part.item) {
+            part.outcome = known.outcome.clone();
+            part.returned_minor = known.returned_minor;
+        }
+    }
+    now
+}
+
+/// A resolution of which it is decided what becomes of it.
+fn decided(old: &Resolution, new: &Resolution) -> Resolution {
+    Resolution { state: new.state.clone(), ..old.clone() }
+}
+
+/// Whoever proposed a resolution does not confirm it.
+fn check_second_person(change: &Change) -> Result<(), CommitError> {
+    let updated = change.update.iter().filter_map(|update| match update {
+        Update::Resolution(new) => Some(&new.value),
+        Update::Batch(_) | Update::Item(_) | Update::Instruction(_) | Update::Recipient(_) => None,
+    });
+    let inserted = change.insert.iter().filter_map(|new| {
+        let New::Resolution(resolution) = new else { return None };
+        Some(resolution)
+    });
+    let alone = |resolution: &Resolution| match &resolution.state {
+        ResolutionState::Confirmed { by, .. } => *by == resolution.proposed_by,
+        ResolutionState::Proposed | ResolutionState::Withdrawn { .. } => false,
+    };
+    match updated.chain(inserted).find(|resolution| alone(resolution)) {
+        Some(found) => Err(StoreError::Corrupt(format!("{} is confirmed by who proposed it", found.id)).into()),
+        None => Ok(()),
     }
 }
 

@@ -1,17 +1,20 @@
 //! What must be unique: the same rules as the constraints of a database.
 
 use app::{
-    change::{Change, New},
+    change::{Change, New, Resolution, ResolutionState},
     ports::DuplicateKey,
 };
 use domain::{
+    approval::ContentHash,
     batch::Batch,
     ids::{
-        BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, ReversalId, TransactionId,
+        AuditId, BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, Requester,
+        ResolutionId, ReversalId, TransactionId,
     },
     instruction::Instruction,
     item::Item,
     ledger::{Transaction, TransactionKind},
+    recipient::RailId,
 };
 
 /// Something that only one row may have.
@@ -22,6 +25,8 @@ pub(super) enum Key {
     Item(ItemId),
     Place(BatchId, u32),
     Instruction(InstructionId),
+    Part(InstructionId, ItemId),
+    WireRef(String),
     Live(ItemId),
     ModelVersion(ProjectId, u32),
     Recipient(RecipientId),
@@ -31,6 +36,13 @@ pub(super) enum Key {
     ReversalLine(ReversalId, u32),
     Source(ReversalId, u32),
     Escheat(ItemId),
+    RailEvent(RailId, String),
+    Maker(BatchId, Requester),
+    Approval(BatchId, Requester, ContentHash),
+    Policy(u32),
+    Resolution(ResolutionId),
+    Proposed(ItemId),
+    Audit(AuditId),
     Transaction(TransactionId),
     Posting(InstructionId, ItemId, TransactionKind),
     Job(JobId),
@@ -47,15 +59,24 @@ impl Key {
             Self::Recipient(recipient) => DuplicateKey::Recipient(recipient),
             Self::Job(job) => DuplicateKey::Job(job),
             Self::Reversal(reversal) => DuplicateKey::Reversal(reversal),
+            Self::RailEvent(rail, name) => DuplicateKey::RailEvent(rail, name),
+            Self::Approval(batch, ..) => DuplicateKey::Approval(batch),
+            Self::Policy(version) => DuplicateKey::Policy(version),
+            Self::Proposed(item) => DuplicateKey::Resolution(item),
             Self::Batch(_)
             | Self::Item(_)
             | Self::Place(..)
             | Self::Instruction(_)
+            | Self::Part(..)
+            | Self::WireRef(_)
             | Self::Line(..)
             | Self::Inputs(_)
             | Self::ReversalLine(..)
             | Self::Source(..)
             | Self::Escheat(_)
+            | Self::Maker(..)
+            | Self::Resolution(_)
+            | Self::Audit(_)
             | Self::Transaction(_)
             | Self::Posting(..)
             | Self::Event(_) => DuplicateKey::Other(format!("{self:?}")),
@@ -77,20 +98,31 @@ pub(super) fn taken_by(change: &Change) -> Vec<Key> {
         New::ReversalLine(line) => vec![Key::ReversalLine(line.reversal.clone(), line.seq)],
         New::Source(source) => vec![Key::Source(source.reversal.clone(), source.seq)],
         New::Escheat(escheat) => vec![Key::Escheat(escheat.item)],
+        New::RailEvent(taken) => vec![Key::RailEvent(taken.rail.clone(), taken.event.dedupe.clone())],
+        New::Approval(given) => vec![Key::Approval(given.batch(), given.approver().clone(), given.hash())],
+        New::Policy(policy) => vec![Key::Policy(policy.version)],
+        // Saying so again changes nothing.
+        New::PaidDestination(_) => Vec::new(),
+        New::Resolution(resolution) => {
+            proposed_by(resolution).into_iter().chain([Key::Resolution(resolution.id)]).collect()
+        }
     });
     let postings = change.post.iter().flat_map(of_transaction);
     let jobs = change.enqueue.iter().map(|job| Key::Job(job.id));
     let events = change.publish.iter().map(|event| Key::Event(event.id));
-    rows.chain(postings).chain(jobs).chain(events).collect()
+    let audit = change.audit.iter().map(|entry| Key::Audit(entry.id));
+    rows.chain(postings).chain(jobs).chain(events).chain(audit).collect()
 }
 
-/// The items that an instruction occupies, if it is live.
+/// The items that an instruction occupies.
 pub(super) fn occupied_by(instruction: &Instruction) -> Vec<Key> {
-    if instruction.state().is_live() {
-        instruction.items.iter().map(|part| Key::Live(part.item)).collect()
-    } else {
-        Vec::new()
-    }
+    let live = instruction.items.iter().filter(|part| part.outcome.is_live());
+    live.map(|part| Key::Live(part.item)).collect()
+}
+
+/// The item that waits for a second person, if one does.
+pub(super) fn proposed_by(resolution: &Resolution) -> Option<Key> {
+    (resolution.state == ResolutionState::Proposed).then_some(Key::Proposed(resolution.item))
 }
 
 /// The rows that must exist for a new one.
@@ -110,13 +142,19 @@ pub(super) fn owners_of(new: &New) -> Vec<Key> {
         }
         New::Source(source) => vec![Key::ReversalLine(source.reversal.clone(), source.seq)],
         New::Escheat(escheat) => vec![Key::Item(escheat.item), Key::Batch(escheat.batch)],
-        New::Batch(_) | New::ModelVersion(_) | New::Recipient(_) => Vec::new(),
+        New::RailEvent(taken) => taken.instruction.map(Key::Instruction).into_iter().collect(),
+        // Nobody can say that somebody else made it.
+        New::Approval(approval) => vec![Key::Maker(approval.batch(), approval.maker().clone())],
+        New::Resolution(resolution) => vec![Key::Part(resolution.instruction, resolution.item)],
+        New::Batch(_) | New::ModelVersion(_) | New::Recipient(_) | New::Policy(_) | New::PaidDestination(_) => {
+            Vec::new()
+        }
     }
 }
 
 fn of_batch(batch: &Batch) -> Vec<Key> {
     let escrow = batch.escrow().map(|escrow| Key::Escrow(escrow.clone()));
-    escrow.into_iter().chain([Key::Batch(batch.id)]).collect()
+    escrow.into_iter().chain([Key::Batch(batch.id), Key::Maker(batch.id, batch.scheduled_by.clone())]).collect()
 }
 
 fn of_item(item: &Item) -> Vec<Key> {
@@ -124,15 +162,15 @@ fn of_item(item: &Item) -> Vec<Key> {
 }
 
 fn of_instruction(instruction: &Instruction) -> Vec<Key> {
-    let mut keys = occupied_by(instruction);
-    keys.push(Key::Instruction(instruction.id));
-    keys
+    let parts = instruction.items.iter();
+    let parts = parts.flat_map(|part| [Key::Part(instruction.id, part.item), Key::WireRef(part.wire_ref.clone())]);
+    occupied_by(instruction).into_iter().chain([Key::Instruction(instruction.id)]).chain(parts).collect()
 }
 
 fn of_transaction(transaction: &Transaction) -> Vec<Key> {
     let mut keys = vec![Key::Transaction(transaction.id())];
     let about = transaction.about();
-    if let (Some(instruction), Some(item)) = (about.instruction, about.item) {
+    if let (Some(instruction), Some(item), true) = (about.instruction, about.item, transaction.kind().is_once()) {
         keys.push(Key::Posting(instruction, item, transaction.kind()));
     }
     keys

@@ -73,4 +73,8 @@ impl Clock for Memory {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.world().now)
     }
+
+    fn steady(&self) -> Duration {
+        self.world().now.since(Timestamp::from_unix_micros(START_UNIX_MICROS))
+    }
 }

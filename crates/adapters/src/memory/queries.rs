@@ -1,19 +1,23 @@
 //! Pages and screens.
 
 use super::Memory;
-use app::ports::{
-    PayoutQueries, StoreError,
-    queries::{
-        BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page, Paged,
-        PublishedEvent, TransactionFilter,
+use app::{
+    change::PolicyVersion,
+    ports::{
+        PayoutQueries, StoreError,
+        queries::{
+            AuditFilter, BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page,
+            Paged, PublishedEvent, TransactionFilter,
+        },
     },
 };
 use async_trait::async_trait;
 use domain::{
+    audit::AuditEntry,
     batch::Batch,
     currency::Currency,
     event::Event,
-    ids::{BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    ids::{AuditId, BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
     item::ItemStatus,
     ledger::{Account, Transaction},
     recipient::Recipient,
@@ -56,6 +60,7 @@ impl PayoutQueries for Memory {
             items: world.items_of(batch).map(|item| item.value.clone()).collect(),
             instructions: world.instructions_of(batch).map(|instruction| instruction.value.clone()).collect(),
             events,
+            approvals: world.approvals_of(batch),
         }))
     }
 
@@ -67,8 +72,9 @@ impl PayoutQueries for Memory {
         let instructions = of_batch.filter(|instruction| instruction.items.iter().any(|part| part.item == item));
         Ok(Some(ItemDetails {
             item: found.value.clone(),
-            currency: batch.value.currency,
+            batch: batch.value.clone(),
             instructions: instructions.cloned().collect(),
+            resolution: world.proposed_of(item).map(|found| found.value.clone()),
         }))
     }
 
@@ -131,6 +137,21 @@ impl PayoutQueries for Memory {
                 && filter.kind.as_ref().is_none_or(|kind| published.event.kind.to_string() == *kind)
         };
         Ok(newest_first(&world.published, page, wanted))
+    }
+
+    async fn audit(&self, filter: AuditFilter, page: Page<AuditId>) -> Result<Paged<AuditEntry>, StoreError> {
+        let world = self.world();
+        let wanted = |entry: &AuditEntry| {
+            filter.subject.as_ref().is_none_or(|subject| entry.subject == *subject)
+                && filter.actor.as_ref().is_none_or(|actor| entry.actor.name == *actor)
+                && filter.action.as_ref().is_none_or(|action| entry.action == *action)
+        };
+        Ok(newest_first(&world.audit, page, wanted))
+    }
+
+    async fn policies(&self, limit: u32) -> Result<Vec<PolicyVersion>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.world().policies.values().rev().take(limit).cloned().collect())
     }
 
     async fn books(&self) -> Result<Books, StoreError> {

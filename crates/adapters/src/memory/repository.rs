@@ -2,7 +2,7 @@
 
 use super::Memory;
 use app::{
-    change::{BatchInputs, Change, Stored},
+    change::{BatchInputs, Change, PaidDestination, PolicyVersion, Resolution, Stored},
     ports::{
         CommitError, PayoutRepository, StoreError,
         repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
@@ -10,12 +10,12 @@ use app::{
 };
 use async_trait::async_trait;
 use domain::{
-    batch::{Batch, BatchLine},
+    batch::{Batch, BatchLine, BatchStatus},
     counter::CounterKey,
-    ids::{BatchId, EscrowId, ProjectId, RecipientId, ReversalId},
-    instruction::InstructionState,
+    ids::{BatchId, EscrowId, InstructionId, ItemId, ProjectId, RecipientId, ReversalId},
+    instruction::{Instruction, Outcome},
     item::ItemStatus,
-    recipient::Recipient,
+    recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
     reversal::{Reversal, ReversalLine},
     timestamp::Timestamp,
@@ -52,12 +52,70 @@ impl PayoutRepository for Memory {
     async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError> {
         let world = self.world();
         let Some(found) = world.batches.get(&batch) else { return Ok(None) };
-        let unresolved = world.instructions_of(batch).filter(|found| *found.value.state() == InstructionState::Sent);
+        let unresolved = world.instructions_of(batch).filter(|found| found.value.is_open());
+        let parts = world.instructions_of(batch).flat_map(|found| &found.value.items);
+        let strays = parts.filter(|part| matches!(part.outcome, Outcome::Stray { .. })).map(|part| part.item);
+        let strays: BTreeSet<ItemId> = strays.collect();
         Ok(Some(BatchForExecution {
             batch: found.clone(),
             items: world.items_of(batch).cloned().collect(),
             unresolved: unresolved.cloned().collect(),
+            strays: strays.into_iter().collect(),
+            approvals: world.approvals_of(batch),
         }))
+    }
+
+    async fn instruction(&self, instruction: InstructionId) -> Result<Option<Stored<Instruction>>, StoreError> {
+        Ok(self.world().instructions.get(&instruction).cloned())
+    }
+
+    async fn instruction_of(&self, rail: &RailId, wire_ref: &str) -> Result<Option<Stored<Instruction>>, StoreError> {
+        let world = self.world();
+        let found = world.by_wire_ref.get(wire_ref).and_then(|id| world.instructions.get(id));
+        Ok(found.filter(|found| found.value.rail == *rail).cloned())
+    }
+
+    async fn taken_events(&self, rail: &RailId, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let world = self.world();
+        let names: BTreeSet<&String> = names.iter().collect();
+        let is_taken = |name: &&String| world.rail_events.contains_key(&(rail.clone(), (*name).clone()));
+        Ok(names.into_iter().filter(is_taken).cloned().collect())
+    }
+
+    async fn recipients_paid_at(&self, rail: &RailId, value: &str) -> Result<Vec<RecipientId>, StoreError> {
+        let world = self.world();
+        let paid_there = world.recipients.values().map(|found| &found.value).filter(|recipient| {
+            let mut details = recipient.destination.details.values();
+            recipient.destination.rail == *rail && details.any(|known| known.as_str() == Some(value))
+        });
+        Ok(paid_there.map(|recipient| recipient.id.clone()).collect())
+    }
+
+    async fn batch_of_item(&self, item: ItemId) -> Result<Option<BatchId>, StoreError> {
+        Ok(self.world().items.get(&item).map(|found| found.value.batch))
+    }
+
+    async fn policy(&self) -> Result<Option<PolicyVersion>, StoreError> {
+        Ok(self.world().policies.values().next_back().cloned())
+    }
+
+    async fn paid_destinations(&self, recipients: &[RecipientId]) -> Result<Vec<PaidDestination>, StoreError> {
+        let world = self.world();
+        let paid = world.paid_destinations.values().filter(|paid| recipients.contains(&paid.recipient));
+        Ok(paid.cloned().collect())
+    }
+
+    async fn proposed_resolution(&self, item: ItemId) -> Result<Option<Stored<Resolution>>, StoreError> {
+        Ok(self.world().proposed_of(item).cloned())
+    }
+
+    async fn batches_to_be_paid(&self, after: Option<BatchId>, limit: u32) -> Result<Vec<Batch>, StoreError> {
+        let world = self.world();
+        let waiting = world.batches.values().map(|found| &found.value).filter(|batch| {
+            matches!(batch.status, BatchStatus::Scheduled | BatchStatus::AwaitingApproval)
+                && after.is_none_or(|after| after < batch.id)
+        });
+        Ok(waiting.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
     }
 
     async fn counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError> {

@@ -8,19 +8,25 @@ use super::{
     outbox::Pending,
 };
 use app::{
-    change::{BatchInputs, Escheat, ReversalSource, Stored},
+    change::{
+        BatchInputs, Escheat, PaidDestination, PolicyVersion, Resolution, ResolutionState, ReversalSource, Stored,
+        TakenEvent,
+    },
     ports::queries::PublishedEvent,
 };
 use domain::{
+    approval::{Approval, ContentHash},
+    audit::AuditEntry,
     batch::{Batch, BatchLine},
     counter::CounterKey,
     ids::{
-        BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, ReversalId, TransactionId,
+        AuditId, BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, ProjectId, RecipientId, Requester,
+        ResolutionId, ReversalId, TransactionId,
     },
     instruction::Instruction,
     item::Item,
     ledger::Transaction,
-    recipient::Recipient,
+    recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
     reversal::{Reversal, ReversalLine},
     timestamp::Timestamp,
@@ -46,6 +52,13 @@ pub(super) struct World {
     pub(super) reversal_lines: BTreeMap<(ReversalId, u32), ReversalLine>,
     pub(super) sources: BTreeMap<(ReversalId, u32), ReversalSource>,
     pub(super) escheats: BTreeMap<ItemId, Escheat>,
+    pub(super) rail_events: BTreeMap<(RailId, String), TakenEvent>,
+    /// Of a batch, oldest first.
+    pub(super) approvals: BTreeMap<(BatchId, Timestamp, Requester, ContentHash), Approval>,
+    pub(super) policies: BTreeMap<u32, PolicyVersion>,
+    pub(super) paid_destinations: BTreeMap<(RecipientId, [u8; 32]), PaidDestination>,
+    pub(super) resolutions: BTreeMap<ResolutionId, Stored<Resolution>>,
+    pub(super) audit: BTreeMap<AuditId, AuditEntry>,
     /// Value and revision: the sum and the number of the moves.
     pub(super) counters: BTreeMap<CounterKey, (i64, u32)>,
     pub(super) moves: Vec<Moved>,
@@ -53,6 +66,8 @@ pub(super) struct World {
     /// What is taken, of everything that must be unique.
     pub(super) keys: BTreeSet<Key>,
     pub(super) by_escrow: BTreeMap<EscrowId, BatchId>,
+    /// Under which instruction something was ordered by that name.
+    pub(super) by_wire_ref: BTreeMap<String, InstructionId>,
     /// The items of a batch, by `seq`.
     pub(super) places: BTreeMap<(BatchId, u32), ItemId>,
     /// The instructions of a batch, oldest first.
@@ -79,6 +94,12 @@ impl Default for World {
             reversal_lines: BTreeMap::new(),
             sources: BTreeMap::new(),
             escheats: BTreeMap::new(),
+            rail_events: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            paid_destinations: BTreeMap::new(),
+            resolutions: BTreeMap::new(),
+            audit: BTreeMap::new(),
             counters: BTreeMap::new(),
             moves: Vec::new(),
             pending: BTreeMap::new(),
@@ -86,6 +107,7 @@ impl Default for World {
             idempotency_keys: BTreeMap::new(),
             keys: BTreeSet::new(),
             by_escrow: BTreeMap::new(),
+            by_wire_ref: BTreeMap::new(),
             places: BTreeMap::new(),
             instructions_of: BTreeSet::new(),
             work_told: 0,
@@ -106,6 +128,18 @@ impl World {
         let last = InstructionId::new(uuid::Uuid::max());
         let ids = self.instructions_of.range((batch, first)..=(batch, last));
         ids.filter_map(|(_, instruction)| self.instructions.get(instruction))
+    }
+
+    /// Every approval of a batch, oldest first.
+    pub(super) fn approvals_of(&self, batch: BatchId) -> Vec<Approval> {
+        self.approvals.iter().filter(|((of, ..), _)| *of == batch).map(|(_, approval)| approval.clone()).collect()
+    }
+
+    /// What was proposed of an item and waits for a second person.
+    pub(super) fn proposed_of(&self, item: ItemId) -> Option<&Stored<Resolution>> {
+        self.resolutions
+            .values()
+            .find(|found| found.value.item == item && found.value.state == ResolutionState::Proposed)
     }
 
     /// The versions of a project's model, oldest first.

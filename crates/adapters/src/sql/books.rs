@@ -38,7 +38,8 @@ impl Sql {
             debts: read.counted("debt").await?,
             drifted_counters: read.drifted_counters().await?,
             in_transit: read.in_transit().await?,
-            unresolved_instructions: read.count("SELECT count(*) FROM instructions WHERE status = 'sent'").await?,
+            unresolved_instructions: read.count("SELECT count(*) FROM instructions WHERE open").await?,
+            charges: read.charges().await?,
             executed: read.executed("", Vec::new()).await?,
         };
         transaction.commit().await.map_err(store)?;
@@ -238,6 +239,23 @@ impl Read<'_> {
         self.by_subject(&sql, Place { table: "instructions", id: &"by rail" }, "rail").await
     }
 
+    /// What rails kept of what came back.
+    async fn charges(&self) -> Result<Vec<(Currency, SumMinor)>, StoreError> {
+        let sql = format!(
+            "SELECT instructions.currency, {}
+             FROM instruction_items part JOIN instructions ON instructions.id = part.instruction_id
+             WHERE part.outcome = 'returned' GROUP BY instructions.currency",
+            sum("(part.amount_minor - part.returned_minor)")
+        );
+        let mut charges = Vec::new();
+        for row in self.rows(&sql, Vec::new()).await? {
+            charges.push((currency_at(&row, 0)?, sum_at(&row, 1)?));
+        }
+        charges.retain(|(_, sum)| *sum != 0);
+        charges.sort();
+        Ok(charges)
+    }
+
     /// Rows of a subject, a currency and a sum.
     async fn by_subject<T>(
         &self,
@@ -259,12 +277,12 @@ impl Read<'_> {
     /// What left our account at a rail under each instruction, in the order of their ids.
     async fn executed(&self, only: &str, values: Vec<Value>) -> Result<Vec<Executed>, StoreError> {
         let sql = format!(
-            "SELECT instructions.id, instructions.rail, instructions.currency, instructions.status = 'sent', {}
+            "SELECT instructions.id, instructions.rail, instructions.currency, instructions.open, {}
              FROM instructions
              LEFT JOIN ledger_transactions header ON header.instruction_id = instructions.id
              LEFT JOIN ledger_entries entry ON entry.transaction_id = header.id AND entry.account_kind = 'cash'
              {only}
-             GROUP BY instructions.id, instructions.rail, instructions.currency, instructions.status
+             GROUP BY instructions.id, instructions.rail, instructions.currency, instructions.open
              ORDER BY instructions.id",
             sum("coalesce(entry.amount_minor, 0)")
         );

@@ -58,21 +58,24 @@ pub(super) async fn update(
 }
 
 fn update_statement(Revised { table, columns }: &Revised, rows: usize) -> String {
-    let width = columns.len() + 2;
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
     let sets: Vec<String> = columns.iter().map(|column| format!("{column} = fresh.{column}")).collect();
     format!(
         "WITH fresh (id, seen, {}) AS (VALUES {})
          UPDATE {table} SET {}, revision = {table}.revision + 1 FROM fresh
          WHERE {table}.id = fresh.id AND {table}.revision = fresh.seen",
         columns.join(", "),
-        rows.join(", "),
+        places(rows, columns.len() + 2),
         sets.join(", "),
     )
+}
+
+/// `($1, $2), ($3, $4)` and so on: rows of places for values.
+pub(super) fn places(rows: usize, width: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

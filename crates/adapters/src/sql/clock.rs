@@ -1,7 +1,7 @@
 //! The time that everybody agrees on: the database's clock, and an offset that is zero but in tests.
 
 use super::{Sql, SqlError, dialect::micros, error::store};
-use app::ports::{Clock, StoreError};
+use app::ports::{Clock, StoreError, TestClock};
 use async_trait::async_trait;
 use domain::timestamp::Timestamp;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -13,11 +13,23 @@ impl Sql {
     /// # Errors
     /// If the database cannot be used.
     pub async fn advance_clock(&self, by: Duration) -> Result<(), SqlError> {
+        Ok(self.move_clock(by).await?)
+    }
+
+    async fn move_clock(&self, by: Duration) -> Result<(), DbErr> {
         let sql = "UPDATE clock SET offset_us = offset_us + $1";
         self.writer().execute_raw(self.dialect().statement(sql, [micros(by).into()])).await?;
         // What was due later may be due now.
         self.work().tell();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl TestClock for Sql {
+    async fn advance(&self, by: Duration) -> Result<Timestamp, StoreError> {
+        self.move_clock(by).await.map_err(store)?;
+        self.now().await
     }
 }
 
@@ -29,5 +41,9 @@ impl Clock for Sql {
         let row = row.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
         let micros: i64 = row.try_get_by_index(0).map_err(store)?;
         Ok(Timestamp::from_unix_micros(micros))
+    }
+
+    fn steady(&self) -> Duration {
+        self.shared.opened_at.elapsed()
     }
 }

@@ -12,8 +12,9 @@ use super::{
     error::{self, store, taken_key},
     idempotency,
     rows::{
-        batch, batch_input, batch_line, escheat, event, instruction, instruction_item, item, job, ledger_entry,
-        ledger_transaction, recipient, revenue_model, reversal, reversal_line, reversal_source,
+        approval, audit_entry, batch, batch_input, batch_line, escheat, event, instruction, instruction_item, item,
+        job, ledger_entry, ledger_transaction, paid_destination, policy, rail_event, recipient, resolution,
+        revenue_model, reversal, reversal_line, reversal_source,
     },
     taken::ESCROW,
 };
@@ -22,10 +23,8 @@ use app::{
     job::{LeaseStep, Wake},
     ports::{CommitError, DuplicateKey, StoreError},
 };
-use domain::instruction::Instruction;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter, Value,
-    sea_query::OnConflict,
+    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Value, sea_query::OnConflict,
 };
 
 /// Why a change cannot be applied.
@@ -81,7 +80,7 @@ impl Sql {
 
 /// Writes everything. Answers whether there is something to claim afterwards.
 async fn apply(write: &DatabaseTransaction, dialect: Dialect, change: &Change) -> Result<bool, Refused> {
-    let Change { insert, update, count, post, enqueue, wake, publish, remember, lease } = change;
+    let Change { insert, update, count, post, enqueue, wake, publish, audit, remember, lease } = change;
     let all_woken = wake_jobs(write, dialect, wake).await?;
     let is_ready = match lease {
         Some(step) => step_lease(write, dialect, step).await?,
@@ -94,12 +93,15 @@ async fn apply(write: &DatabaseTransaction, dialect: Dialect, change: &Change) -
         return Err(Refused::Stale);
     }
     let moved = counters::move_counters(write, dialect, count).await?;
+    // Every revision was looked at: from here on it is keys that may be taken.
+    update_parts(write, dialect, update).await?;
     insert_rows(write, insert).await?;
     counters::write_moves(write, dialect, moved).await?;
     bulk::insert(write, post.iter().flat_map(ledger_entry::Model::write).collect()).await?;
     bulk::insert(write, post.iter().map(ledger_transaction::Model::write).collect()).await?;
     bulk::insert(write, enqueue.iter().map(job::Model::write).collect()).await?;
     bulk::insert(write, publish.iter().map(event::Model::write).collect()).await?;
+    bulk::insert(write, audit.iter().map(audit_entry::Model::write).collect()).await?;
     if !idempotency::take_key(write, dialect, remember.as_ref()).await? {
         return Err(Refused::KeyTaken);
     }
@@ -152,16 +154,14 @@ async fn step_lease(write: &DatabaseTransaction, dialect: Dialect, step: &LeaseS
 /// Answers whether all of them were as they were read. Batches come first: whoever moves an item holds its batch.
 async fn update_rows(write: &DatabaseTransaction, dialect: Dialect, updates: &[Update]) -> Result<bool, DbErr> {
     let (mut batches, mut items, mut instructions, mut recipients) = (vec![], vec![], vec![], vec![]);
-    let mut known = Vec::new();
+    let mut resolutions = Vec::new();
     for update in updates {
         match update {
             Update::Batch(batch) => batches.push(batch::Model::revise(batch)),
             Update::Item(item) => items.push(item::Model::revise(item)),
-            Update::Instruction(instruction) => {
-                instructions.push(instruction::Model::revise(instruction));
-                known.push(&instruction.value);
-            }
+            Update::Instruction(instruction) => instructions.push(instruction::Model::revise(instruction)),
             Update::Recipient(recipient) => recipients.push(recipient::Model::revise(recipient)),
+            Update::Resolution(resolution) => resolutions.push(resolution::Model::revise(resolution)),
         }
     }
     let mut updated = 0;
@@ -170,25 +170,41 @@ async fn update_rows(write: &DatabaseTransaction, dialect: Dialect, updates: &[U
         (item::Model::REVISED, items),
         (instruction::Model::REVISED, instructions),
         (recipient::Model::REVISED, recipients),
+        (resolution::Model::REVISED, resolutions),
     ] {
         updated += bulk::update(write, dialect, &what, rows).await?;
     }
-    occupy_items(write, &known).await?;
     Ok(usize::try_from(updated) == Ok(updates.len()))
 }
 
-/// Whether an instruction occupies its items follows from its state.
-async fn occupy_items(write: &DatabaseTransaction, instructions: &[&Instruction]) -> Result<(), DbErr> {
-    use instruction_item::{Column, Entity};
-    for live in [false, true] {
-        let of_state = instructions.iter().filter(|instruction| instruction.state().is_live() == live);
-        let ids = of_state.map(|instruction| instruction.id.uuid()).collect();
-        for part in bulk::parts::<sea_orm::prelude::Uuid>(ids) {
-            let theirs = Entity::update_many().filter(Column::InstructionId.is_in(part));
-            theirs.filter(Column::Live.ne(live)).col_expr(Column::Live, live.into()).exec(write).await?;
-        }
+/// What became of the items of instructions. Those that are let go of are written first: another instruction of the
+/// change may occupy them.
+async fn update_parts(write: &DatabaseTransaction, dialect: Dialect, updates: &[Update]) -> Result<(), DbErr> {
+    let parts = updates.iter().flat_map(|update| match update {
+        Update::Instruction(instruction) => instruction_item::Model::write(&instruction.value),
+        Update::Batch(_) | Update::Item(_) | Update::Recipient(_) | Update::Resolution(_) => Vec::new(),
+    });
+    let (live, past): (Vec<_>, Vec<_>) = parts.partition(|part| part.live);
+    for part in bulk::parts(past).chain(bulk::parts(live)) {
+        let sql = parts_statement(part.len());
+        let values = part.into_iter().flat_map(instruction_item::Model::revise);
+        write.execute_raw(dialect.statement(sql, values)).await?;
     }
     Ok(())
+}
+
+/// Of an instruction's many items a write often changes few: the others are left alone.
+fn parts_statement(rows: usize) -> String {
+    let columns = instruction_item::Model::REVISED;
+    let sets = columns.map(|column| format!("{column} = fresh.{column}")).join(", ");
+    let differs = columns.map(|column| format!("part.{column} IS DISTINCT FROM fresh.{column}")).join(" OR ");
+    format!(
+        "WITH fresh (instruction_id, item_id, {}) AS (VALUES {})
+         UPDATE instruction_items AS part SET {sets} FROM fresh
+         WHERE part.instruction_id = fresh.instruction_id AND part.item_id = fresh.item_id AND ({differs})",
+        columns.join(", "),
+        bulk::places(rows, columns.len() + 2),
+    )
 }
 
 async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Refused> {
@@ -196,6 +212,8 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
     let (mut versions, mut recipients) = (vec![], vec![]);
     let (mut lines, mut inputs, mut escheats) = (vec![], vec![], vec![]);
     let (mut reversals, mut reversal_lines, mut sources) = (vec![], vec![], vec![]);
+    let (mut rail_events, mut approvals, mut policies) = (vec![], vec![], vec![]);
+    let (mut paid, mut resolutions) = (vec![], vec![]);
     for new in news {
         match new {
             New::Batch(batch) => batches.push(batch::Model::write(batch)),
@@ -214,8 +232,15 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
             New::ReversalLine(line) => reversal_lines.push(reversal_line::Model::write(line)),
             New::Source(source) => sources.push(reversal_source::Model::write(source)),
             New::Escheat(escheat) => escheats.push(escheat::Model::write(escheat)),
+            New::RailEvent(taken) => rail_events.push(rail_event::Model::write(taken)),
+            New::Approval(approval) => approvals.push(approval::Model::write(approval)),
+            New::Policy(version) => policies.push(policy::Model::write(version)),
+            New::PaidDestination(destination) => paid.push(paid_destination::Model::write(destination)),
+            New::Resolution(resolution) => resolutions.push(resolution::Model::write(resolution)),
         }
     }
+    // Two who are told the same at once must not wait for each other crosswise.
+    rail_events.sort_by(|one, two| (&one.rail, &one.dedupe).cmp(&(&two.rail, &two.dedupe)));
     insert_batches(write, batches).await?;
     bulk::insert(write, items).await?;
     bulk::insert(write, instructions).await?;
@@ -228,6 +253,28 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
     bulk::insert(write, reversal_lines).await?;
     bulk::insert(write, sources).await?;
     bulk::insert(write, escheats).await?;
+    bulk::insert(write, rail_events).await?;
+    bulk::insert(write, approvals).await?;
+    bulk::insert(write, policies).await?;
+    bulk::insert(write, resolutions).await?;
+    insert_paid_destinations(write, paid).await?;
+    Ok(())
+}
+
+/// Most people are paid where they were paid before: saying so again changes nothing. In order, so that two who pay the
+/// same people never wait for each other crosswise.
+async fn insert_paid_destinations(
+    write: &DatabaseTransaction,
+    mut paid: Vec<paid_destination::Model>,
+) -> Result<(), DbErr> {
+    use paid_destination::{ActiveModel, Column, Entity};
+    paid.sort_by(|one, two| (&one.recipient_id, &one.destination).cmp(&(&two.recipient_id, &two.destination)));
+    let unless_known = OnConflict::columns([Column::RecipientId, Column::Destination]).do_nothing().to_owned();
+    for part in bulk::parts(paid) {
+        let rows = part.into_iter().map(IntoActiveModel::into_active_model);
+        let insert = Entity::insert_many::<ActiveModel, _>(rows).on_conflict(unless_known.clone());
+        insert.exec_without_returning(write).await?;
+    }
     Ok(())
 }
 

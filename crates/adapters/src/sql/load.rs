@@ -5,12 +5,12 @@ use super::{
     counters::movements_of,
     error::store,
     rows::{
-        batch, batch_input, batch_line, instruction, instruction_item, item, recipient, revenue_model, reversal,
-        reversal_line, reversal_source,
+        approval, batch, batch_input, batch_line, instruction, instruction_item, item, paid_destination, policy,
+        rail_event, recipient, resolution, revenue_model, reversal, reversal_line, reversal_source, storable,
     },
 };
 use app::{
-    change::{BatchInputs, Change, Stored},
+    change::{BatchInputs, Change, PaidDestination, PolicyVersion, Resolution, Stored},
     ports::{
         CommitError, PayoutRepository, StoreError,
         repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
@@ -18,19 +18,22 @@ use app::{
 };
 use async_trait::async_trait;
 use domain::{
+    approval::Approval,
     batch::{Batch, BatchLine},
     counter::CounterKey,
-    ids::{BatchId, EscrowId, ProjectId, RecipientId, ReversalId},
+    ids::{BatchId, EscrowId, InstructionId, ItemId, ProjectId, RecipientId, ReversalId},
     instruction::Instruction,
     item::Item,
-    recipient::Recipient,
+    recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
     reversal::{Reversal, ReversalLine, Source},
     timestamp::Timestamp,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select, Value, prelude::Uuid, sea_query::SimpleExpr,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select, Value,
+    prelude::Uuid,
+    sea_query::{Expr, Query, SimpleExpr},
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -81,12 +84,96 @@ impl PayoutRepository for Sql {
             return Ok(None);
         };
         let items = items_of(&read, batch).await?;
-        let sent = instruction::Entity::find()
+        // Spelled out, as in the index.
+        let open = instruction::Entity::find()
             .filter(instruction::Column::BatchId.eq(batch.uuid()))
-            .filter(instruction::Column::Status.eq("sent"));
-        let unresolved = instructions(&read, sent).await?;
+            .filter(Expr::cust("open"));
+        let unresolved = instructions(&read, open).await?;
+        let strays = strays_of(&read, batch).await?;
+        let approvals = approvals_of(&read, batch).await?;
         read.commit().await.map_err(store)?;
-        Ok(Some(BatchForExecution { batch: row.read()?, items, unresolved }))
+        Ok(Some(BatchForExecution { batch: row.read()?, items, unresolved, strays, approvals }))
+    }
+
+    async fn instruction(&self, instruction: InstructionId) -> Result<Option<Stored<Instruction>>, StoreError> {
+        let named = instruction::Entity::find().filter(instruction::Column::Id.eq(instruction.uuid()));
+        self.one_instruction(named).await
+    }
+
+    async fn instruction_of(&self, rail: &RailId, wire_ref: &str) -> Result<Option<Stored<Instruction>>, StoreError> {
+        let mut named = Query::select();
+        named.column(instruction_item::Column::InstructionId).from(instruction_item::Entity);
+        named.and_where(instruction_item::Column::WireRef.eq(storable(wire_ref)));
+        let of_rail = instruction::Entity::find().filter(instruction::Column::Rail.eq(rail.as_str()));
+        self.one_instruction(of_rail.filter(instruction::Column::Id.in_subquery(named))).await
+    }
+
+    async fn taken_events(&self, rail: &RailId, names: &[String]) -> Result<Vec<String>, StoreError> {
+        use rail_event::{Column, Entity};
+        let stored: BTreeSet<String> = names.iter().map(|name| storable(name)).collect();
+        let mut taken = BTreeSet::new();
+        for part in bulk::parts(stored.into_iter().collect()) {
+            let named = Entity::find().filter(Column::Rail.eq(rail.as_str())).filter(Column::Dedupe.is_in(part));
+            let found = named.select_only().column(Column::Dedupe).into_tuple::<String>();
+            taken.extend(found.all(self.database()).await.map_err(store)?);
+        }
+        let names: BTreeSet<&String> = names.iter().filter(|name| taken.contains(&storable(name))).collect();
+        Ok(names.into_iter().cloned().collect())
+    }
+
+    async fn recipients_paid_at(&self, rail: &RailId, value: &str) -> Result<Vec<RecipientId>, StoreError> {
+        // Whoever has it among their details has it somewhere in the text of these: few are left to be read.
+        let sql = "SELECT * FROM recipients WHERE rail = $1 AND replace(details, $2, '') <> details ORDER BY id";
+        let value = serde_json::Value::from(value);
+        let statement = self.dialect().statement(sql, [rail.as_str().into(), value.to_string().into()]);
+        let found = recipient::Model::find_by_statement(statement).all(self.database()).await.map_err(store)?;
+        let mut paid_there = Vec::new();
+        for row in found {
+            let recipient = row.read()?.value;
+            if recipient.destination.details.values().any(|known| *known == value) {
+                paid_there.push(recipient.id);
+            }
+        }
+        Ok(paid_there)
+    }
+
+    async fn batch_of_item(&self, item: ItemId) -> Result<Option<BatchId>, StoreError> {
+        let found = item::Entity::find_by_id(item.uuid()).select_only().column(item::Column::BatchId);
+        let found = found.into_tuple::<Uuid>().one(self.database()).await.map_err(store)?;
+        Ok(found.map(BatchId::new))
+    }
+
+    async fn policy(&self) -> Result<Option<PolicyVersion>, StoreError> {
+        let newest = policy::Entity::find().order_by_desc(policy::Column::Version).limit(1);
+        newest.one(self.database()).await.map_err(store)?.map(policy::Model::read).transpose()
+    }
+
+    async fn paid_destinations(&self, recipients: &[RecipientId]) -> Result<Vec<PaidDestination>, StoreError> {
+        use paid_destination::{Column, Entity};
+        let recipients: BTreeSet<&str> = recipients.iter().map(RecipientId::as_str).collect();
+        let mut found = Vec::new();
+        for part in bulk::parts(recipients.into_iter().collect()) {
+            let theirs = Entity::find().filter(Column::RecipientId.is_in(part));
+            let theirs = theirs.order_by_asc(Column::RecipientId).order_by_asc(Column::Destination);
+            for row in theirs.all(self.database()).await.map_err(store)? {
+                found.push(row.read()?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn proposed_resolution(&self, item: ItemId) -> Result<Option<Stored<Resolution>>, StoreError> {
+        proposed_of(self.database(), item).await
+    }
+
+    async fn batches_to_be_paid(&self, after: Option<BatchId>, limit: u32) -> Result<Vec<Batch>, StoreError> {
+        // The statuses are spelled out, as in the index of those that are not completed.
+        let wanted = Condition::all()
+            .add(Expr::cust("status <> 'completed' AND status IN ('awaiting_approval', 'scheduled')"))
+            .add_option(after.map(|after| batch::Column::Id.gt(after.uuid())));
+        let rows = batch::Entity::find().filter(wanted).order_by_asc(batch::Column::Id).limit(u64::from(limit));
+        let rows = rows.all(self.database()).await.map_err(store)?;
+        rows.into_iter().map(|row| Ok(row.read()?.value)).collect()
     }
 
     async fn counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError> {
@@ -173,6 +260,50 @@ impl PayoutRepository for Sql {
     async fn commit(&self, change: Change) -> Result<(), CommitError> {
         self.commit_change(&change).await
     }
+}
+
+impl Sql {
+    /// The one selected instruction, if there is one, with what it pays.
+    async fn one_instruction(
+        &self,
+        select: Select<instruction::Entity>,
+    ) -> Result<Option<Stored<Instruction>>, StoreError> {
+        let read = self.begin_read().await.map_err(store)?;
+        let found = instructions(&read, select).await?.pop();
+        read.commit().await.map_err(store)?;
+        Ok(found)
+    }
+}
+
+/// Every approval of a batch, oldest first.
+pub(super) async fn approvals_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<Approval>, StoreError> {
+    use approval::{Column, Entity, Model};
+    let given = Entity::find().filter(Column::BatchId.eq(batch.uuid())).order_by_asc(Column::CreatedAt);
+    let given = given.order_by_asc(Column::Approver).order_by_asc(Column::Hash);
+    given.all(read).await.map_err(store)?.into_iter().map(Model::read).collect()
+}
+
+/// What was proposed of an item and waits for a second person.
+pub(super) async fn proposed_of(
+    read: &impl ConnectionTrait,
+    item: ItemId,
+) -> Result<Option<Stored<Resolution>>, StoreError> {
+    let of_item = resolution::Entity::find().filter(resolution::Column::ItemId.eq(item.uuid()));
+    // Spelled out, as in the index.
+    let proposed = of_item.filter(Expr::cust("status = 'proposed'"));
+    proposed.one(read).await.map_err(store)?.map(resolution::Model::read).transpose()
+}
+
+/// The items of a batch under one of whose instructions something was executed after it had been given up. There are
+/// hardly any at all, so all of them are looked at, whatever the batch.
+async fn strays_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<ItemId>, StoreError> {
+    let mut strays = Query::select();
+    strays.column(instruction_item::Column::ItemId).from(instruction_item::Entity);
+    strays.and_where(Expr::cust("outcome = 'stray'"));
+    let theirs = item::Entity::find().filter(item::Column::Id.in_subquery(strays));
+    let theirs = theirs.filter(item::Column::BatchId.eq(batch.uuid())).order_by_asc(item::Column::Id);
+    let ids = theirs.select_only().column(item::Column::Id).into_tuple::<Uuid>();
+    Ok(ids.all(read).await.map_err(store)?.into_iter().map(ItemId::new).collect())
 }
 
 /// All items of a batch, in order.

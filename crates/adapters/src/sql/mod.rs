@@ -66,6 +66,8 @@ struct Shared {
     writer: DatabaseConnection,
     dialect: Dialect,
     work: Work,
+    /// By the clock that is never set.
+    opened_at: std::time::Instant,
 }
 
 impl Sql {
@@ -85,7 +87,8 @@ impl Sql {
         } else {
             return Err(SqlError::UnknownScheme);
         };
-        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, work: Work::default() }) })
+        let opened_at = std::time::Instant::now();
+        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, work: Work::default(), opened_at }) })
     }
 
     /// The pool of connections, for those who look at rows directly.

@@ -3,26 +3,27 @@
 use super::{
     Sql,
     error::store,
-    load::{instructions, items_of},
+    load::{approvals_of, instructions, items_of, proposed_of},
     rows::{
-        Place, batch, batch_line, event, instruction, instruction_item, item, ledger_entry, ledger_transaction,
-        recipient, revenue_model,
+        Place, audit_entry, batch, batch_line, event, instruction, instruction_item, item, ledger_entry,
+        ledger_transaction, policy, recipient, revenue_model, storable,
     },
 };
 use app::{
-    change::Stored,
+    change::{PolicyVersion, Stored},
     ports::{
         PayoutQueries, StoreError,
         queries::{
-            BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page, Paged,
-            PublishedEvent, TransactionFilter,
+            AuditFilter, BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page,
+            Paged, PublishedEvent, TransactionFilter,
         },
     },
 };
 use async_trait::async_trait;
 use domain::{
+    audit::AuditEntry,
     batch::{Batch, BatchStatus},
-    ids::{BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
+    ids::{AuditId, BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
     item::ItemStatus,
     ledger::{Account, Transaction},
     recipient::Recipient,
@@ -64,12 +65,14 @@ impl PayoutQueries for Sql {
         let instructions = instructions(&read, theirs).await?;
         let events = event::Entity::find().filter(event::Column::BatchId.eq(batch.uuid()));
         let events = events.order_by_asc(event::Column::Id).all(&read).await.map_err(store)?;
+        let approvals = approvals_of(&read, batch).await?;
         read.commit().await.map_err(store)?;
         Ok(Some(BatchDetails {
             batch: row.read()?.value,
             items: values(items),
             instructions: values(instructions),
             events: events.into_iter().map(event::Model::read).collect::<Result<_, _>>()?,
+            approvals,
         }))
     }
 
@@ -84,9 +87,10 @@ impl PayoutQueries for Sql {
         };
         let theirs = instruction::Entity::find().filter(instruction::Column::Id.in_subquery(instructions_for(item)));
         let instructions = instructions(&read, theirs).await?;
+        let resolution = proposed_of(&read, item).await?.map(|found| found.value);
         read.commit().await.map_err(store)?;
-        let (item, currency) = (row.read()?.value, batch.value.currency);
-        Ok(Some(ItemDetails { item, currency, instructions: values(instructions) }))
+        let item = row.read()?.value;
+        Ok(Some(ItemDetails { item, batch: batch.value, instructions: values(instructions), resolution }))
     }
 
     async fn models(&self, project: &ProjectId, page: Page<u32>) -> Result<Paged<ModelVersion>, StoreError> {
@@ -180,6 +184,24 @@ impl PayoutQueries for Sql {
         let rows = rows.all(self.database()).await.map_err(store)?;
         let events = rows.into_iter().map(Model::read_published).collect::<Result<_, _>>()?;
         Ok(Paged::cut(events, page.limit))
+    }
+
+    async fn audit(&self, filter: AuditFilter, page: Page<AuditId>) -> Result<Paged<AuditEntry>, StoreError> {
+        use audit_entry::{Column, Entity, Model};
+        let AuditFilter { subject, actor, action } = filter;
+        let wanted = Condition::all()
+            .add_option(subject.map(|subject| Column::Subject.eq(storable(&subject))))
+            .add_option(actor.map(|actor| Column::Actor.eq(storable(&actor))))
+            .add_option(action.map(|action| Column::Action.eq(storable(&action))))
+            .add_option(page.after.map(|after| Column::Id.lt(after.uuid())));
+        let rows = Entity::find().filter(wanted).order_by_desc(Column::Id).limit(one_more(page.limit));
+        let rows = rows.all(self.database()).await.map_err(store)?;
+        Ok(Paged::cut(rows.into_iter().map(Model::read).collect::<Result<_, _>>()?, page.limit))
+    }
+
+    async fn policies(&self, limit: u32) -> Result<Vec<PolicyVersion>, StoreError> {
+        let newest = policy::Entity::find().order_by_desc(policy::Column::Version).limit(u64::from(limit));
+        newest.all(self.database()).await.map_err(store)?.into_iter().map(policy::Model::read).collect()
     }
 
     async fn books(&self) -> Result<Books, StoreError> {

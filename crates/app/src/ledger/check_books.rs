@@ -141,6 +141,7 @@ fn ledger_checks(books: &Books) -> Vec<Check> {
     };
     let given_back =
         books.given_back.iter().map(|(escrow, currency, sum)| ((escrow.to_string(), *currency), *sum)).collect();
+    let charges = books.charges.iter().map(|(currency, sum)| ((String::new(), *currency), *sum)).collect();
 
     let mut compare = |name: &str, expected: Figures, sign: SumMinor, by_subject: bool, open: u64| {
         checks.extend(compare(name, &expected, &actual(books, name, sign, by_subject), open));
@@ -156,7 +157,7 @@ fn ledger_checks(books: &Books) -> Vec<Check> {
     compare("cash", executed, -1, true, 0);
     compare("carried", by(&books.carried), -1, true, 0);
     compare("debt", by(&books.debts), 1, true, 0);
-    compare("rail_charges", Figures::new(), 1, false, 0);
+    compare("rail_charges", charges, 1, false, 0);
     checks
 }
 

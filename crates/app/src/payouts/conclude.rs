@@ -81,7 +81,8 @@ pub(crate) struct Conclusion {
     counts: BTreeMap<CounterKey, Count>,
     insert: Vec<New>,
     publish: Vec<Event>,
-    cancelled: CancelledLines,
+    /// Lines that will not be paid.
+    pub(crate) cancelled: CancelledLines,
 }
 
 impl Conclusion {
@@ -263,6 +264,21 @@ pub(crate) fn unknown(work: &mut BatchWork<'_>, instruction: &Instruction, at: T
         lose_track(work, part.item, at)?;
     }
     Ok(())
+}
+
+/// An item was not executed and is free again: it never left, or people say so. It is sent again unless somebody
+/// decides otherwise.
+pub(crate) fn given_up(
+    work: &mut BatchWork<'_>,
+    into: &mut Conclusion,
+    facts: Facts<'_>,
+    instruction: Instruction,
+    item: ItemId,
+) -> Result<Instruction, Contradiction> {
+    let Some(part) = instruction.item(item).cloned() else { return Ok(instruction) };
+    give_back(work, into, facts, &instruction, &part)?;
+    work.step(item, ItemStep::ProveAbsent, facts.at)?;
+    Ok(instruction.learn(item, Outcome::Absent)?)
 }
 
 /// As [`unknown`], of what was found sent and is neither asked for nor sent again now.

@@ -77,7 +77,8 @@ async fn give_back(queue: &dyn JobQueue, lease: &Lease, kind: &JobKind, error: &
 mod tests {
     use super::*;
     use crate::{
-        fixtures::{Counting, Still, batch_id, down, lease, rail, rails},
+        fixtures::{Counting, batch_id, down, lease, ports, rail, rails},
+        payouts::gate::Gates,
         ports::repository::{MockJobQueue, MockPayoutRepository},
     };
 
@@ -89,7 +90,7 @@ mod tests {
     }
     async fn work(repository: &MockPayoutRepository, queue: &MockJobQueue) -> Result<usize, StoreError> {
         let (ids, rails) = (Counting::default(), rails(rail("simulator", true)));
-        do_jobs(Ports { repository, rails: &rails, ids: &ids, clock: &Still }, queue, 8, Duration::from_secs(15)).await
+        do_jobs(ports(repository, &rails, &Gates::default(), &ids), queue, 8, Duration::from_secs(15)).await
     }
     /// A repository whose commits end like this.
     fn ending(refusal: impl Fn() -> CommitError + Send + 'static) -> MockPayoutRepository {

@@ -75,10 +75,14 @@ mod tests {
     use super::*;
     use crate::{
         change::Update,
-        fixtures::{Counting, Still, batch_id, down, found, item, lease, now, rail, rails, recipient},
+        fixtures::{Counting, batch_id, down, found, item, lease, now, ports, rail, rails, recipient},
+        payouts::gate::Gates,
         ports::repository::MockPayoutRepository,
     };
-    use domain::recipient::{HoldReason, RecipientStatus};
+    use domain::{
+        item::ItemStatus,
+        recipient::{HoldReason, RecipientStatus},
+    };
 
     fn repository(status: RecipientStatus) -> MockPayoutRepository {
         let mut repository = MockPayoutRepository::new();
@@ -87,8 +91,7 @@ mod tests {
     }
     async fn release(repository: &MockPayoutRepository) -> Result<(), ExecuteBatchError> {
         let (ids, rails) = (Counting::default(), rails(rail("simulator", true)));
-        let ports = Ports { repository, rails: &rails, ids: &ids, clock: &Still };
-        release_held_items(ports, lease(), "rec_0".parse().unwrap()).await
+        release_held_items(ports(repository, &rails, &Gates::default(), &ids), lease(), "rec_0".parse().unwrap()).await
     }
 
     #[tokio::test]

@@ -15,6 +15,6 @@ pub mod world;
 
 pub use idempotency::IdempotencyKeys;
 pub use queries::PayoutQueries;
-pub use rail::{PayoutRail, Rails, SimulatorBook};
+pub use rail::{PayoutRail, Rails, SimulatorBook, SimulatorFaults, SimulatorNotifications};
 pub use repository::{CommitError, DuplicateKey, JobQueue, Outbox, PayoutRepository, StoreError};
-pub use world::{Clock, Dice, EventPublisher, Ids, PublishError};
+pub use world::{Clock, Dice, EventPublisher, Ids, PublishError, TestClock};

@@ -7,10 +7,11 @@
 //! Whatever a rail says of a payment, in an answer, to a question or in a notification, it says as a [`RailEvent`]:
 //! so there is one place that decides what it means, and the order in which it comes does not matter.
 
-use crate::{
-    failure::Detail,
-    ports::queries::{Page, Paged},
-};
+mod simulator;
+
+pub use simulator::*;
+
+use crate::failure::Detail;
 use async_trait::async_trait;
 use domain::{
     currency::Currency,
@@ -427,34 +428,4 @@ impl Rails {
     pub fn all(&self) -> impl Iterator<Item = &Arc<dyn PayoutRail>> {
         self.by_id.values()
     }
-}
-
-/// What the simulator was asked to pay: for people and for tests, in test mode only.
-#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
-#[async_trait]
-pub trait SimulatorBook: Send + Sync {
-    /// A page of transfers, newest first; the cursor is a transfer's id.
-    ///
-    /// # Errors
-    /// If the book cannot be read now.
-    async fn transfers(&self, page: Page<String>) -> Result<Paged<Transfer>, RailDown>;
-}
-
-/// A transfer in the simulator's book: one for each idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// The simulator's own name for it.
-    pub id: String,
-    /// The key it came under.
-    pub idempotency_key: String,
-    /// The item it pays, as it was told.
-    pub item: String,
-    /// The recipient, as it was told.
-    pub recipient: String,
-    /// How much was asked for.
-    pub amount: Money,
-    /// `paid`, or `declined`.
-    pub outcome: &'static str,
-    /// When it was first asked.
-    pub created_at: Timestamp,
 }

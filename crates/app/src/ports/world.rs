@@ -21,6 +21,17 @@ pub trait Clock: Send + Sync {
     fn steady(&self) -> Duration;
 }
 
+/// A clock that can be moved, in test mode only.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait TestClock: Send + Sync {
+    /// Moves it forward, for everybody who goes by it. Answers how late it is then.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    async fn advance(&self, by: Duration) -> Result<Timestamp, StoreError>;
+}
+
 /// Chance, so that many who wait do not come back at once.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 pub trait Dice: Send + Sync {

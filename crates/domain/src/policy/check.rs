@@ -187,9 +187,9 @@ impl Faults {
     /// author thinks that it does.
     fn effect(&mut self, rule: &RuleSpec, spec: &ApprovalSpec, pointer: &str) {
         let RuleSpec::Amount { currency, from, approvals } = rule else { return };
-        let lower = spec.rules.iter().filter(|other| other.is_amount_below(*currency, *from));
+        let mut lower = spec.rules.iter().filter(|other| other.is_amount_below(*currency, *from));
         let covers = |other: &&RuleSpec| other.approvals_in_range().is_some() && other.approvals() >= *approvals;
-        if let Some(RuleSpec::Amount { from: lower, approvals: more, .. }) = lower.clone().find(covers) {
+        if let Some(RuleSpec::Amount { from: lower, approvals: more, .. }) = lower.find(covers) {
             let money = Money::new(*lower, *currency);
             let message = format!("{more} are asked for from {money} on: ask for more here, or leave this rule out");
             self.add(PolicyFaultCode::RuleWithoutEffect, pointer, message);

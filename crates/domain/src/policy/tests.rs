@@ -86,7 +86,7 @@ fn unknown_fields_and_words_are_refused() {
 fn table() -> Vec<(Value, &'static str)> {
     let people: Vec<String> = (0..=APPROVERS_MAX).map(|at| format!("usr_{at}")).collect();
     let people: Vec<&str> = people.iter().map(String::as_str).collect();
-    let many: Vec<Value> = (0..=RULES_MAX).map(|at| usd(at as i64 + 1, 1)).collect();
+    let many: Vec<Value> = (1..).take(RULES_MAX + 1).map(|from| usd(from, 1)).collect();
     let many_effects = (1..=RULES_MAX).map(|at| format!("/approval/rules/{at} rule_without_effect"));
     let mut many_faults: Vec<String> = many_effects.chain(["/approval/rules too_many_rules".to_owned()]).collect();
     many_faults.sort();

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     config::{Config, Origin},
+    http::roles::Role,
     logging,
     signing_key::signing_key,
 };
@@ -118,7 +119,9 @@ async fn play(config: &Config, server: &Running) -> Result<(), DemoError> {
 fn api(config: &Config, server: &Running) -> Result<Api, DemoError> {
     let key = signing_key(config).map_err(|error| DemoError::Token(error.to_string()))?;
     let requester: Requester = "usr_demo".parse().map_err(|_| DemoError::Missing("requester"))?;
-    let token = key.sign(&requester, "admin", TOKEN_LIFETIME).map_err(|error| DemoError::Token(error.to_string()))?;
+    let token = key
+        .sign(&requester, Role::Admin.as_str(), TOKEN_LIFETIME)
+        .map_err(|error| DemoError::Token(error.to_string()))?;
     Ok(Api { url: format!("http://{}", server.address), token, client: reqwest::Client::builder().no_proxy().build()? })
 }
 

@@ -12,6 +12,15 @@ pub(super) async fn run(config: &Config) -> Outcome {
     setting("listen", &config.listen.value, config.listen.origin);
     setting("database_url", &config.database_for_people(), config.database_url.origin);
     setting("data_dir", &config.data_dir.value.display(), config.data_dir.origin);
+    setting("mode", &config.mode.value.as_str(), config.mode.origin);
+    match &config.simulator_url {
+        Some(url) => setting("simulator_url", &url.value, url.origin),
+        None => setting("simulator_url", &"(inside this process)", Origin::Default),
+    }
+    match &config.stripe {
+        Some(stripe) => setting("stripe", &"(key given)", stripe.secret_key.origin),
+        None => setting("stripe", &"(not used)", Origin::Default),
+    }
     match &config.jwt_secret {
         Some(secret) => setting("jwt_secret", &"(given)", secret.origin),
         None => setting("jwt_secret", &"(development key in data_dir)", Origin::Default),

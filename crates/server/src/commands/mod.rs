@@ -13,6 +13,7 @@ mod doctor;
 mod migrate;
 mod openapi;
 mod serve;
+mod simulator;
 mod token;
 mod verify;
 mod work;
@@ -41,6 +42,8 @@ enum Command {
     Serve(serve::Args),
     /// Do the work without an API: any number of these share one PostgreSQL database
     Worker,
+    /// The simulated provider as a process of its own, with a book that survives it
+    Simulator(simulator::Args),
     /// Bring the database's schema up to date, or show where it stands
     Migrate(migrate::Args),
     /// Print a token for the API
@@ -99,6 +102,7 @@ fn dispatch(cli: Cli) -> Outcome {
     match command {
         Command::Serve(args) => block_on(serve::run(&config, &args)),
         Command::Worker => block_on(work::run(&config)),
+        Command::Simulator(args) => block_on(simulator::run(&config, args)),
         Command::Migrate(args) => block_on(migrate::run(&config, &args)),
         Command::Token(args) => token::run(&config, &args),
         Command::Openapi(args) => openapi::run(&args),

@@ -1,15 +1,18 @@
 //! `disburse token`: prints a token, and nothing else.
 
 use super::{Exit, Outcome, say};
-use crate::{config::Config, signing_key::signing_key};
+use crate::{
+    config::Config,
+    http::roles::{Role, listed},
+    signing_key::signing_key,
+};
 use domain::ids::Requester;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What the bearer may do: `admin` and `system` may do everything
-    #[arg(long)]
-    role: Role,
+    #[arg(long, help = roles())]
+    role: Word,
     /// Who the bearer is: a UUID, an ObjectId, or a prefixed id
     #[arg(long, default_value = "usr_cli", value_name = "SUBJECT")]
     sub: Requester,
@@ -18,11 +21,16 @@ pub(super) struct Args {
     ttl: Span,
 }
 
+/// What the bearer may be. Words of others are signed, too: whoever has one is known by name, and may do little.
+fn roles() -> String {
+    format!("What the bearer is: {}; any other word may only calculate", listed(&Role::ALL, "or"))
+}
+
 /// One word.
 #[derive(Clone, Debug)]
-struct Role(String);
+struct Word(String);
 
-impl std::str::FromStr for Role {
+impl std::str::FromStr for Word {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let is_word = (1..=64).contains(&text.len())

@@ -4,7 +4,7 @@
 //!
 //! * [`shell`]: request id, access log, metrics, panics; nothing leaves without the one error shape
 //! * [`routes`]: the table of methods and paths, and what each operation declares
-//! * [`auth`] and [`token`]: who calls, and whether they may
+//! * [`auth`] and [`token`]: who calls, and whether they may, by the table of [`roles`]
 //! * [`payload`], [`json`], [`fields`]: a body becomes a typed value, or a list of every fault in it
 //! * [`scalars`], [`shown`]: domain values on their way in and out
 //! * [`params`], [`page`]: the same for path and query
@@ -32,6 +32,7 @@ pub mod params;
 pub mod payload;
 pub mod problem;
 pub mod responses;
+pub mod roles;
 pub mod routes;
 pub mod scalars;
 pub mod shell;

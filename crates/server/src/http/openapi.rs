@@ -1,7 +1,11 @@
 //! The specification, corrected: what the framework writes is close to the truth, and clients are generated
 //! from it.
 
-use super::routes;
+use super::{
+    auth,
+    roles::{Admitted, Permission, Role},
+    routes,
+};
 use poem::endpoint::BoxEndpoint;
 use poem_openapi::{
     OpenApi, OpenApiService,
@@ -78,7 +82,40 @@ fn correct(document: &mut Value) {
         flatten_variants(schemas);
     }
     drop_unused_schemas(document);
+    tell_roles(document);
     correct_below(document);
+}
+
+/// An operation is secured by the name of its permission ([`auth`]). What is published is the scheme that there is,
+/// and who may.
+fn tell_roles(document: &mut Value) {
+    let paths = document["paths"].as_object_mut();
+    let operations = paths.into_iter().flatten().filter_map(|(_, path)| path.as_object_mut());
+    for operation in operations.flatten().filter_map(|(_, operation)| operation.as_object_mut()) {
+        let Some(permission) = permission_of(operation) else { continue };
+        let (roles, named) = match permission.admitted() {
+            Admitted::Anybody => (vec!["*"], "any".to_owned()),
+            Admitted::Only(roles) => {
+                let words: Vec<_> = roles.iter().copied().map(Role::as_str).collect();
+                let named = format!("`{}`", words.join("`, `"));
+                (words, named)
+            }
+        };
+        operation.insert("security".to_owned(), json!([{ auth::SCHEME: [] }]));
+        operation.insert("x-permission".to_owned(), permission.as_str().into());
+        operation.insert("x-roles".to_owned(), roles.into());
+        let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+        let about = format!("{about}\n\nRoles: {named}.").trim_start().to_owned();
+        operation.insert("description".to_owned(), about.into());
+        if permission.admitted() != Admitted::Anybody {
+            operation["responses"]["403"]["description"] = permission.sentence().into();
+        }
+    }
+}
+
+fn permission_of(operation: &Map<String, Value>) -> Option<Permission> {
+    let schemes = operation.get("security")?.get(0)?.as_object()?;
+    schemes.keys().find_map(|scheme| Permission::named(scheme))
 }
 
 /// A variant of a tagged union is written as "the tag, and all of the object". Once objects are closed, each

@@ -269,6 +269,15 @@ impl Endpoint for Methods {
     }
 }
 
+/// A path that only takes messages.
+pub fn post<E>(endpoint: E) -> Methods
+where
+    E: Endpoint + 'static,
+    E::Output: IntoResponse,
+{
+    Methods::new(vec![(Method::POST, endpoint.map_to_response().boxed())])
+}
+
 /// A path that can only be read.
 pub fn get<E>(endpoint: E) -> Methods
 where

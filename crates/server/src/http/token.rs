@@ -3,6 +3,7 @@
 //! The library checks the signature; the claims are checked here, strictly and against our own clock, for
 //! the library reads lists, floats and absent claims more kindly than money deserves.
 
+use super::roles::Role;
 use domain::ids::Requester;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -47,8 +48,15 @@ pub enum BadToken {
 pub struct Caller {
     /// The subject: who is asking.
     pub subject: Requester,
-    /// What they may do is decided per endpoint.
+    /// What they are, in one word that may not be one of ours.
     pub role: String,
+}
+
+impl Caller {
+    /// The role, unless we have never heard of it. What it may do is in the table of [`roles`](super::roles).
+    pub fn known_role(&self) -> Option<Role> {
+        Role::named(&self.role)
+    }
 }
 
 /// The key that signs and verifies, and the clock to verify by. Cheap to clone.

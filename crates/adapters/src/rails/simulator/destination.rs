@@ -1,74 +1,64 @@
-//! What the simulator needs to know of a recipient: the outcome they ask for.
+//! What the simulator needs to know of a recipient: how they ask to be treated.
 
+use super::provider::behaviour::Wish;
 use app::failure::Detail;
 use domain::recipient::Destination;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// What becomes of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It is executed.
-    Paid,
-    /// It is refused.
-    Declined,
-}
-
-impl Outcome {
-    const ALL: [Self; 2] = [Self::Paid, Self::Declined];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Paid => "paid",
-            Self::Declined => "declined",
-        }
-    }
-    pub(super) fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
-    }
-
-    /// The outcome that a destination asks for: `details.outcome`, or `paid`.
-    pub(super) fn read(destination: &Destination) -> Result<Self, Vec<Detail>> {
-        let mut outcome = Self::Paid;
-        let mut faults = Vec::new();
-        for (name, value) in &destination.details {
-            match (name.as_str(), value) {
-                ("outcome", Value::String(word)) if Self::of(word).is_some() => {
-                    outcome = Self::of(word).unwrap_or(outcome);
-                }
-                ("outcome", _) => faults.push(fault("invalid_value", name, "must be `paid` or `declined`")),
-                _ => faults.push(fault("unknown_field", name, "the simulator knows only `outcome`")),
+/// The details as texts, checked.
+///
+/// # Errors
+/// All faults of the details. Pointers start at the destination.
+pub(super) fn read(destination: &Destination) -> Result<BTreeMap<String, String>, Vec<Detail>> {
+    let mut texts = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (name, value) in &destination.details {
+        match value {
+            Value::String(text) => {
+                texts.insert(name.clone(), text.clone());
+            }
+            _ => {
+                let field = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+                let message = "must be a text".to_owned();
+                faults.push(Detail { code: "invalid_type", field, message, meta: None });
             }
         }
-        if faults.is_empty() { Ok(outcome) } else { Err(faults) }
     }
-}
-
-fn fault(code: &'static str, name: &str, message: &str) -> Detail {
-    let name = name.replace('~', "~0").replace('/', "~1");
-    Detail { code, field: format!("/details/{name}"), message: message.to_owned(), meta: None }
+    faults.extend(Wish::read(&texts).err().unwrap_or_default());
+    if faults.is_empty() {
+        return Ok(texts);
+    }
+    Err(faults.into_iter().map(|fault| Detail { field: format!("/details{}", fault.field), ..fault }).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    fn read(details: Value) -> Result<Outcome, Vec<String>> {
+    fn fields(details: Value) -> Vec<String> {
         let details = details.as_object().cloned().unwrap();
         let destination = Destination { rail: "simulator".parse().unwrap(), details };
-        Outcome::read(&destination).map_err(|faults| faults.into_iter().map(|fault| fault.field).collect())
+        read(&destination).err().unwrap_or_default().into_iter().map(|fault| fault.field).collect()
     }
 
     #[test]
-    fn a_recipient_asks_for_an_outcome_or_is_paid() {
-        assert_eq!(read(serde_json::json!({})), Ok(Outcome::Paid));
-        assert_eq!(read(serde_json::json!({ "outcome": "paid" })), Ok(Outcome::Paid));
-        assert_eq!(read(serde_json::json!({ "outcome": "declined" })), Ok(Outcome::Declined));
+    fn a_recipient_asks_for_a_behaviour_or_an_outcome_or_nothing() {
+        for details in [
+            json!({}),
+            json!({ "outcome": "paid" }),
+            json!({ "outcome": "declined" }),
+            json!({ "behaviour": "late_return", "after": "5d", "returned": "100" }),
+        ] {
+            assert_eq!(fields(details), [""; 0]);
+        }
     }
 
     #[test]
     fn everything_else_is_a_fault_and_all_are_told() {
-        let faults = read(serde_json::json!({ "outcome": "maybe", "i/ban": "x" }));
-        assert_eq!(faults, Err(vec!["/details/i~1ban".to_owned(), "/details/outcome".to_owned()]));
-        assert_eq!(read(serde_json::json!({ "outcome": 1 })), Err(vec!["/details/outcome".to_owned()]));
+        assert_eq!(fields(json!({ "outcome": "maybe", "i/ban": "x" })), ["/details/outcome", "/details/i~1ban"]);
+        assert_eq!(fields(json!({ "outcome": 1 })), ["/details/outcome"]);
+        assert_eq!(fields(json!({ "a~b": true, "behaviour": "no" })), ["/details/a~0b", "/details/behaviour"]);
     }
 }

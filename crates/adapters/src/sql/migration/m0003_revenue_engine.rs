@@ -63,7 +63,8 @@ CREATE TABLE counter_movements (
   batch_id {id} NOT NULL REFERENCES batches (id),
   reversal_id {text},
   recipient_id {text},
-  reason {text} NOT NULL CHECK (reason IN ('release', 'carry', 'reversal', 'escheat')),
+  reason {text} NOT NULL CHECK (reason IN (
+    'release', 'carry', 'reversal', 'escheat', 'cancellation', 'late_payment', 'return')),
   created_at {int} NOT NULL,
   CONSTRAINT counter_movements_pkey PRIMARY KEY (counter_id, revision)
 ) {lean_table};

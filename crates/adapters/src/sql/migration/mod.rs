@@ -1,9 +1,10 @@
 //! The schema, and the rules about it that the database itself holds. Migrations expand first and contract later;
 //! one that was released never changes.
 
-mod m0001_tables;
+mod m0001_foundation;
 mod m0002_idempotency;
 mod m0003_revenue_engine;
+mod m0004_control;
 mod rules;
 mod script;
 
@@ -27,9 +28,10 @@ struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m0001_tables::MIGRATION),
+            Box::new(m0001_foundation::MIGRATION),
             Box::new(m0002_idempotency::MIGRATION),
             Box::new(m0003_revenue_engine::MIGRATION),
+            Box::new(m0004_control::MIGRATION),
         ]
     }
 }

@@ -4,7 +4,7 @@ use super::{Place, digest_of};
 use crate::sql::bulk::Revised;
 use app::{change::Stored, ports::StoreError};
 use domain::{
-    batch::{Batch, BatchStatus, Fingerprint, Origin, Release},
+    batch::{Approvals, Batch, BatchStatus, Fingerprint, Origin, Release},
     ids::{BatchId, JobId},
     revenue_model::ModelHash,
     timestamp::Timestamp,
@@ -33,6 +33,9 @@ pub struct Model {
     pub model_hash: Option<Vec<u8>>,
     pub as_of: Option<i64>,
     pub execute_at: Option<i64>,
+    pub due_at: i64,
+    pub approvals_required: i64,
+    pub approvals_given: i64,
     pub fingerprint: Option<Vec<u8>>,
     pub job_id: Uuid,
     pub items_count: i64,
@@ -62,6 +65,8 @@ impl Model {
             tax_minor,
             total_net_minor,
             execute_at,
+            due_at,
+            approvals: Approvals { required, given },
             job,
             items_count,
             status,
@@ -91,6 +96,9 @@ impl Model {
             model_hash: release.map(|release| digest_of(&release.model_hash)),
             as_of: release.map(|release| release.as_of.unix_micros()),
             execute_at: execute_at.map(Timestamp::unix_micros),
+            due_at: due_at.unix_micros(),
+            approvals_required: i64::from(*required),
+            approvals_given: i64::from(*given),
             fingerprint: release.map(|release| release.fingerprint.0.to_vec()),
             job_id: job.uuid(),
             items_count: i64::from(*items_count),
@@ -102,7 +110,10 @@ impl Model {
     }
 
     /// What a write of the batch sets.
-    pub const REVISED: Revised = Revised { table: "batches", columns: &["status", "updated_at"] };
+    pub const REVISED: Revised = Revised {
+        table: "batches",
+        columns: &["due_at", "approvals_required", "approvals_given", "status", "updated_at"],
+    };
 
     /// The values of [`Self::REVISED`].
     pub fn revise(batch: &Stored<Batch>) -> Vec<Value> {
@@ -125,6 +136,9 @@ impl Model {
             model_hash: _,
             as_of: _,
             execute_at: _,
+            due_at,
+            approvals_required,
+            approvals_given,
             fingerprint: _,
             job_id: _,
             items_count: _,
@@ -133,7 +147,15 @@ impl Model {
             updated_at,
             revision: _,
         } = Self::write(&batch.value);
-        vec![id.into(), i64::from(batch.revision).into(), status.into(), updated_at.into()]
+        vec![
+            id.into(),
+            i64::from(batch.revision).into(),
+            due_at.into(),
+            approvals_required.into(),
+            approvals_given.into(),
+            status.into(),
+            updated_at.into(),
+        ]
     }
 
     /// The batch of a row.
@@ -157,6 +179,9 @@ impl Model {
             model_hash,
             as_of,
             execute_at,
+            due_at,
+            approvals_required,
+            approvals_given,
             fingerprint,
             job_id,
             items_count,
@@ -191,6 +216,11 @@ impl Model {
             tax_minor,
             total_net_minor,
             execute_at: execute_at.map(Timestamp::from_unix_micros),
+            due_at: Timestamp::from_unix_micros(due_at),
+            approvals: Approvals {
+                required: row.count("approvals_required", approvals_required)?,
+                given: row.count("approvals_given", approvals_given)?,
+            },
             job: JobId::new(job_id),
             items_count: row.count("items_count", items_count)?,
             status: row.word("status", &status, BatchStatus::ALL, BatchStatus::as_str)?,

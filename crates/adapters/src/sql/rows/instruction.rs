@@ -1,11 +1,11 @@
-//! The table `instructions`; what an instruction pays is in `instruction_items`.
+//! The table `instructions`; what an instruction pays, and what became of that, is in `instruction_items`.
 
-use super::{Place, instruction_item, storable};
+use super::{Place, instruction_item};
 use crate::sql::bulk::Revised;
 use app::{change::Stored, ports::StoreError};
 use domain::{
     ids::{BatchId, InstructionId},
-    instruction::{Instruction, InstructionState},
+    instruction::Instruction,
     timestamp::Timestamp,
 };
 use sea_orm::{Value, entity::prelude::*};
@@ -24,9 +24,8 @@ pub struct Model {
     pub tries: i64,
     pub first_sent_at: i64,
     pub last_sent_at: i64,
-    pub status: String,
-    pub reference: Option<String>,
-    pub reason: Option<String>,
+    /// Whether something is still to be learned of one of its items.
+    pub open: bool,
     pub revision: i64,
 }
 
@@ -38,29 +37,27 @@ impl ActiveModelBehavior for ActiveModel {}
 impl Model {
     /// The row of a new instruction.
     pub fn write(instruction: &Instruction) -> Self {
-        // The state is private, so the compiler cannot ask for what is new here.
-        let state = instruction.state();
+        let Instruction { id, batch, rail, currency, items: _, generation, body, tries, first_sent_at, last_sent_at } =
+            instruction;
         Self {
-            id: instruction.id.uuid(),
-            batch_id: instruction.batch.uuid(),
-            rail: instruction.rail.to_string(),
-            currency: instruction.currency.code().to_owned(),
+            id: id.uuid(),
+            batch_id: batch.uuid(),
+            rail: rail.to_string(),
+            currency: currency.code().to_owned(),
             amount_minor: instruction.amount_minor(),
-            generation: i64::from(instruction.generation),
-            body: instruction.body.clone(),
-            tries: i64::from(instruction.tries),
-            first_sent_at: instruction.first_sent_at.unix_micros(),
-            last_sent_at: instruction.last_sent_at.unix_micros(),
-            status: state.as_str().to_owned(),
-            reference: state.reference().map(storable),
-            reason: state.reason().map(storable),
+            generation: i64::from(*generation),
+            body: body.clone(),
+            tries: i64::from(*tries),
+            first_sent_at: first_sent_at.unix_micros(),
+            last_sent_at: last_sent_at.unix_micros(),
+            open: instruction.is_open(),
             revision: 1,
         }
     }
 
-    /// What a write of the instruction sets. What follows from its state is kept in `instruction_items` too.
+    /// What a write of the instruction sets, beside its `instruction_items`.
     pub const REVISED: Revised =
-        Revised { table: "instructions", columns: &["status", "reference", "reason", "tries", "last_sent_at"] };
+        Revised { table: "instructions", columns: &["tries", "first_sent_at", "last_sent_at", "open"] };
 
     /// The values of [`Self::REVISED`].
     pub fn revise(instruction: &Stored<Instruction>) -> Vec<Value> {
@@ -73,21 +70,18 @@ impl Model {
             generation: _,
             body: _,
             tries,
-            first_sent_at: _,
+            first_sent_at,
             last_sent_at,
-            status,
-            reference,
-            reason,
+            open,
             revision: _,
         } = Self::write(&instruction.value);
         vec![
             id.into(),
             i64::from(instruction.revision).into(),
-            status.into(),
-            reference.into(),
-            reason.into(),
             tries.into(),
+            first_sent_at.into(),
             last_sent_at.into(),
+            open.into(),
         ]
     }
 
@@ -104,43 +98,29 @@ impl Model {
             tries,
             first_sent_at,
             last_sent_at,
-            status,
-            reference,
-            reason,
+            open,
             revision,
         } = self;
         let id = InstructionId::new(id);
         let row = Place { table: "instructions", id: &id };
-        let mut instruction = Instruction::record(
+        let value = Instruction {
             id,
-            BatchId::new(batch_id),
-            row.column("rail", rail.parse())?,
-            row.column("currency", currency.parse())?,
-            parts.into_iter().map(instruction_item::Model::read).collect(),
-            row.count("generation", generation)?,
+            batch: BatchId::new(batch_id),
+            rail: row.column("rail", rail.parse())?,
+            currency: row.column("currency", currency.parse())?,
+            items: parts.into_iter().map(instruction_item::Model::read).collect::<Result<_, _>>()?,
+            generation: row.count("generation", generation)?,
             body,
-            Timestamp::from_unix_micros(first_sent_at),
-        );
-        instruction.tries = row.count("tries", tries)?;
-        instruction.last_sent_at = Timestamp::from_unix_micros(last_sent_at);
-        if instruction.amount_minor() != amount_minor {
+            tries: row.count("tries", tries)?,
+            first_sent_at: Timestamp::from_unix_micros(first_sent_at),
+            last_sent_at: Timestamp::from_unix_micros(last_sent_at),
+        };
+        if value.amount_minor() != amount_minor {
             return row.column("amount_minor", Err("differs from the sum of its items"));
         }
-        let state = state(row, &status, reference, reason)?;
-        Ok(Stored { value: instruction.in_state(state), revision: row.count("revision", revision)? })
-    }
-}
-
-fn state(
-    row: Place<'_>,
-    status: &str,
-    reference: Option<String>,
-    reason: Option<String>,
-) -> Result<InstructionState, StoreError> {
-    match status {
-        "sent" => Ok(InstructionState::Sent),
-        "accepted" => Ok(InstructionState::Accepted { reference }),
-        "refused" => Ok(InstructionState::Refused { reason: row.needed("reason", reason)? }),
-        _ => row.column("status", Err(format!("`{status}` is none of its words"))),
+        if value.is_open() != open {
+            return row.column("open", Err("differs from what became of its items"));
+        }
+        Ok(Stored { value, revision: row.count("revision", revision)? })
     }
 }

@@ -27,6 +27,8 @@ pub struct Model {
     pub reversed_minor: i64,
     pub taken_minor: i64,
     pub attempts: i64,
+    pub retries: i64,
+    pub not_before: Option<i64>,
     pub status: String,
     pub hold_reason: Option<String>,
     pub reference: Option<String>,
@@ -60,6 +62,8 @@ impl Model {
             reversed_minor: item.reversed_minor,
             taken_minor: item.taken_minor,
             attempts: i64::from(item.attempts),
+            retries: i64::from(item.retries),
+            not_before: item.not_before.map(Timestamp::unix_micros),
             status: state.status().as_str().to_owned(),
             hold_reason: state.hold_reason().map(|reason| reason.as_str().to_owned()),
             reference: state.reference().map(storable),
@@ -81,6 +85,8 @@ impl Model {
             "reason",
             "processed_at",
             "attempts",
+            "retries",
+            "not_before",
             "reversed_minor",
             "taken_minor",
             "updated_at",
@@ -102,6 +108,8 @@ impl Model {
             reversed_minor,
             taken_minor,
             attempts,
+            retries,
+            not_before,
             status,
             hold_reason,
             reference,
@@ -120,6 +128,8 @@ impl Model {
             reason.into(),
             processed_at.into(),
             attempts.into(),
+            retries.into(),
+            not_before.into(),
             reversed_minor.into(),
             taken_minor.into(),
             updated_at.into(),
@@ -141,6 +151,8 @@ impl Model {
             reversed_minor,
             taken_minor,
             attempts,
+            retries,
+            not_before,
             status,
             hold_reason,
             reference,
@@ -163,6 +175,8 @@ impl Model {
         item.reversed_minor = reversed_minor;
         item.taken_minor = taken_minor;
         item.attempts = row.count("attempts", attempts)?;
+        item.retries = row.count("retries", retries)?;
+        item.not_before = not_before.map(Timestamp::from_unix_micros);
         item.updated_at = Timestamp::from_unix_micros(updated_at);
         let status = row.word("status", &status, ItemStatus::ALL, ItemStatus::as_str)?;
         let state = state(row, status, hold_reason, reference, reason, processed_at)?;

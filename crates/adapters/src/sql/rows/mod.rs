@@ -1,6 +1,8 @@
 //! One entity a table: `write` makes a row of a domain value, `read` a domain value of a row. Rows are taken
 //! apart without `..`, so that a new column asks for its field in both directions.
 
+pub(super) mod approval;
+pub(super) mod audit_entry;
 pub(super) mod batch;
 pub(super) mod batch_input;
 pub(super) mod batch_line;
@@ -13,14 +15,17 @@ pub(super) mod item;
 pub(super) mod job;
 pub(super) mod ledger_entry;
 pub(super) mod ledger_transaction;
+pub(super) mod paid_destination;
+pub(super) mod policy;
+pub(super) mod rail_event;
 pub(super) mod recipient;
+pub(super) mod resolution;
 pub(super) mod revenue_model;
 pub(super) mod reversal;
 pub(super) mod reversal_line;
 pub(super) mod reversal_source;
 
 use app::ports::StoreError;
-use domain::revenue_model::ModelHash;
 use std::fmt::Display;
 
 /// The row that is read: named in the error, so that a value that cannot be is found by hand.
@@ -76,7 +81,7 @@ pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 /// The 32 bytes of a hash: half the room of its text.
-pub(super) fn digest_of(hash: &ModelHash) -> Vec<u8> {
+pub(super) fn digest_of(hash: &impl Display) -> Vec<u8> {
     let text = hash.to_string();
     let digits = text.strip_prefix("sha256:").unwrap_or_default().as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or_default();
@@ -86,6 +91,7 @@ pub(super) fn digest_of(hash: &ModelHash) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::revenue_model::ModelHash;
 
     #[test]
     fn a_hash_is_kept_as_its_bytes() {

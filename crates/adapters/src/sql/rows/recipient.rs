@@ -19,6 +19,7 @@ pub struct Model {
     pub payout_minimums: String,
     pub rail: String,
     pub details: String,
+    pub destination_set_by: String,
     pub created_at: i64,
     pub updated_at: i64,
     pub revision: i64,
@@ -32,7 +33,8 @@ impl ActiveModelBehavior for ActiveModel {}
 impl Model {
     /// The row of a new recipient.
     pub fn write(recipient: &Recipient) -> Self {
-        let Recipient { id, status, tax, payout_minimums, destination, created_at, updated_at } = recipient;
+        let Recipient { id, status, tax, payout_minimums, destination, destination_set_by, created_at, updated_at } =
+            recipient;
         let Destination { rail, details } = destination;
         Self {
             id: id.to_string(),
@@ -41,6 +43,7 @@ impl Model {
             payout_minimums: json(payout_minimums),
             rail: rail.to_string(),
             details: serde_json::Value::Object(details.clone()).to_string(),
+            destination_set_by: destination_set_by.to_string(),
             created_at: created_at.unix_micros(),
             updated_at: updated_at.unix_micros(),
             revision: 1,
@@ -50,13 +53,23 @@ impl Model {
     /// What a write of the recipient sets.
     pub const REVISED: Revised = Revised {
         table: "recipients",
-        columns: &["status", "tax", "payout_minimums", "rail", "details", "updated_at"],
+        columns: &["status", "tax", "payout_minimums", "rail", "details", "destination_set_by", "updated_at"],
     };
 
     /// The values of [`Self::REVISED`].
     pub fn revise(recipient: &Stored<Recipient>) -> Vec<Value> {
-        let Self { id, status, tax, payout_minimums, rail, details, created_at: _, updated_at, revision: _ } =
-            Self::write(&recipient.value);
+        let Self {
+            id,
+            status,
+            tax,
+            payout_minimums,
+            rail,
+            details,
+            destination_set_by,
+            created_at: _,
+            updated_at,
+            revision: _,
+        } = Self::write(&recipient.value);
         vec![
             id.into(),
             i64::from(recipient.revision).into(),
@@ -65,13 +78,25 @@ impl Model {
             payout_minimums.into(),
             rail.into(),
             details.into(),
+            destination_set_by.into(),
             updated_at.into(),
         ]
     }
 
     /// The recipient of a row.
     pub fn read(self) -> Result<Stored<Recipient>, StoreError> {
-        let Self { id, status, tax, payout_minimums, rail, details, created_at, updated_at, revision } = self;
+        let Self {
+            id,
+            status,
+            tax,
+            payout_minimums,
+            rail,
+            details,
+            destination_set_by,
+            created_at,
+            updated_at,
+            revision,
+        } = self;
         let row = Place { table: "recipients", id: &id };
         let tax = tax.map(|tax| row.column("tax", serde_json::from_str(&tax))).transpose()?;
         let value = Recipient {
@@ -83,6 +108,7 @@ impl Model {
                 rail: row.column("rail", rail.parse())?,
                 details: row.column("details", serde_json::from_str(&details))?,
             },
+            destination_set_by: row.column("destination_set_by", destination_set_by.parse())?,
             created_at: Timestamp::from_unix_micros(created_at),
             updated_at: Timestamp::from_unix_micros(updated_at),
         };

@@ -1,12 +1,12 @@
 use super::*;
 use crate::{
-    fixtures::{Counting, Still, answering, batch_id, down, found, item, item_id, lease, now, rail, rails, recipient},
+    fixtures::{Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rails, recipient},
     ports::{
-        rail::{Known, Lookup, MockPayoutRail, PrepareError, Submit},
-        repository::{BatchForExecution, MockPayoutRepository},
+        rail::{Class as RefusalClass, Lookup, MockPayoutRail, PrepareError, Submit},
+        repository::MockPayoutRepository,
     },
 };
-use domain::{batch::BatchStatus, event::EventKind, recipient::RecipientStatus};
+use domain::{batch::BatchStatus, event::EventKind, instruction::Outcome, recipient::RecipientStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What happened, in order: commits and calls.
@@ -51,11 +51,12 @@ struct World {
 }
 
 impl World {
-    fn new(found: BatchForExecution, mut rail: MockPayoutRail, lookup: Option<Lookup>, submit: Option<Submit>) -> Self {
+    fn new(found: BatchForExecution, mut rail: MockPayoutRail, lookup: Option<Looks>, submit: Option<Submits>) -> Self {
         let log = Log::default();
         let mut repository = MockPayoutRepository::new();
         repository.expect_batch_for_execution().returning(move |_| Ok(Some(found.clone())));
         repository.expect_recipients().returning(|_| Ok(vec![]));
+        repository.expect_policy().returning(|| Ok(None));
         let commits = log.clone();
         repository.expect_commit().returning(move |change| {
             commits.add(Happened::Committed(Box::new(change)));
@@ -65,37 +66,67 @@ impl World {
             let asks = log.clone();
             rail.expect_query().returning(move |instruction| {
                 asks.add(Happened::Asked(instruction.id));
-                lookup.clone()
+                lookup(instruction)
             });
         }
         if let Some(submit) = submit {
             let submits = log.clone();
             rail.expect_submit().returning(move |instruction| {
                 submits.add(Happened::Submitted(instruction.clone()));
-                submit.clone()
+                submit(instruction)
             });
         }
         Self { log, repository, rails: rails(rail) }
     }
     async fn run(&self) -> Result<(), ExecuteBatchError> {
         let ids = Counting::default();
-        let ports = Ports { repository: &self.repository, rails: &self.rails, ids: &ids, clock: &Still };
-        execute_batch(ports, lease(), batch_id()).await
+        execute_batch(ports(&self.repository, &self.rails, &Gates::default(), &ids), lease(), batch_id()).await
     }
 }
 
-fn settled() -> Submit {
-    Submit::Settled { reference: Some("ref_1".into()) }
+type Submits = fn(&Instruction) -> Submit;
+type Looks = fn(&Instruction) -> Lookup;
+
+/// What a rail says of every item of an instruction.
+fn says(instruction: &Instruction, what: &Seen) -> Vec<RailEvent> {
+    let event = |part: &InstructionItem| {
+        let amount = Money::new(part.amount_minor, instruction.currency);
+        RailEvent::answered(&part.wire_ref, what.clone(), Some(amount), b"raw")
+    };
+    instruction.items.iter().map(event).collect()
 }
-fn fresh(submit: Submit) -> World {
+fn settled(instruction: &Instruction) -> Submit {
+    let reference = Some("ref_1".to_owned());
+    Submit::Accepted { reference: None, seen: says(instruction, &Seen::Settled { reference }) }
+}
+fn refused(_: &Instruction) -> Submit {
+    Submit::Refused { reason: "account_closed".into(), class: RefusalClass::Fail }
+}
+fn silent(_: &Instruction) -> Submit {
+    Submit::Unknown { cause: "timeout".into() }
+}
+fn found_settled(instruction: &Instruction) -> Lookup {
+    Lookup::Found(says(instruction, &Seen::Settled { reference: None }))
+}
+fn found_refused(instruction: &Instruction) -> Lookup {
+    Lookup::Found(says(instruction, &Seen::Rejected { reason: "no".into(), class: RefusalClass::Fail }))
+}
+fn absent(_: &Instruction) -> Lookup {
+    Lookup::ProvenAbsent
+}
+fn cannot_tell(_: &Instruction) -> Lookup {
+    Lookup::CannotTell { cause: "down".into() }
+}
+
+fn fresh(submit: Submits) -> World {
     World::new(found(vec![item(0, None), item(1, None)]), rail("simulator", true), None, Some(submit))
 }
 fn statuses(change: &Change) -> Vec<&'static str> {
     let word = |update: &Update| match update {
         Update::Item(item) => Some(item.value.status().as_str()),
         Update::Batch(batch) => Some(batch.value.status.as_str()),
-        Update::Instruction(instruction) => Some(instruction.value.state().as_str()),
-        Update::Recipient(_) => None,
+        Update::Instruction(instruction) => Some(instruction.value.status()),
+        Update::Recipient(_) | Update::Resolution(_) => None,
     };
     change.update.iter().filter_map(word).collect()
 }
@@ -107,7 +138,7 @@ fn posted(change: &Change) -> Vec<&'static str> {
 fn sent(age: Duration) -> BatchForExecution {
     let since = Timestamp::from_unix_micros(now().unix_micros() - i64::try_from(age.as_micros()).unwrap());
     let item = item(0, None).after(ItemStep::RecordIntent, since).unwrap();
-    let part = InstructionItem { item: item.id, wire_ref: item.id.digits(), amount_minor: item.payable_minor };
+    let part = InstructionItem::new(item.id, item.id.digits(), item.payable_minor, [7; 32]);
     let instruction = Instruction::record(
         InstructionId::new(uuid::Uuid::from_u128(77)),
         batch_id(),
@@ -126,7 +157,7 @@ fn sent(age: Duration) -> BatchForExecution {
 
 #[tokio::test]
 async fn the_intent_is_committed_before_the_call_and_the_answer_after() {
-    let world = fresh(settled());
+    let world = fresh(settled);
     world.run().await.unwrap();
     assert_eq!(world.log.words(), ["commit", "submit", "submit", "commit"]);
     let [intent, answer] = world.log.changes().try_into().unwrap();
@@ -137,7 +168,7 @@ async fn the_intent_is_committed_before_the_call_and_the_answer_after() {
     assert_eq!(intent.insert.len(), 2);
 
     assert_eq!(answer.lease, Some(LeaseStep::Finish(lease())));
-    assert_eq!(statuses(&answer), ["paid", "paid", "completed", "accepted", "accepted"]);
+    assert_eq!(statuses(&answer), ["paid", "paid", "completed", "settled", "settled"]);
     assert_eq!(posted(&answer), ["paid", "paid"]);
     let last = answer.publish.last().unwrap();
     assert_eq!(last.kind, EventKind::Batch(BatchStatus::Completed));
@@ -145,7 +176,7 @@ async fn the_intent_is_committed_before_the_call_and_the_answer_after() {
 
 #[tokio::test]
 async fn revisions_count_on_from_the_first_write_to_the_second() {
-    let world = fresh(settled());
+    let world = fresh(settled);
     world.run().await.unwrap();
     let revisions = |change: &Change| -> Vec<u32> {
         let revision = |update: &Update| match update {
@@ -153,6 +184,7 @@ async fn revisions_count_on_from_the_first_write_to_the_second() {
             Update::Batch(stored) => stored.revision,
             Update::Instruction(stored) => stored.revision,
             Update::Recipient(stored) => stored.revision,
+            Update::Resolution(stored) => stored.revision,
         };
         change.update.iter().map(revision).collect()
     };
@@ -163,13 +195,14 @@ async fn revisions_count_on_from_the_first_write_to_the_second() {
 
 #[tokio::test]
 async fn every_move_of_an_item_has_its_event_and_carries_its_batch() {
-    for submit in [settled(), Submit::Refused { reason: "no".into() }, Submit::Unknown { cause: "?".into() }] {
+    for submit in [settled as Submits, refused, silent] {
         let world = fresh(submit);
         world.run().await.unwrap();
         for change in world.log.changes() {
             let moved = change.update.iter().filter(|update| matches!(update, Update::Item(_))).count();
             let told = change.publish.iter().filter(|event| matches!(event.kind, EventKind::Item(_))).count();
-            assert_eq!(moved, told);
+            let audited = change.audit.iter().filter(|entry| entry.subject.starts_with("item_")).count();
+            assert_eq!((moved, moved), (told, audited));
             assert_eq!(moved > 0, change.update.iter().any(|update| matches!(update, Update::Batch(_))));
         }
     }
@@ -177,7 +210,7 @@ async fn every_move_of_an_item_has_its_event_and_carries_its_batch() {
 
 #[tokio::test]
 async fn a_refusal_gives_the_money_back_to_the_payable() {
-    let world = fresh(Submit::Refused { reason: "account_closed".into() });
+    let world = fresh(refused);
     world.run().await.unwrap();
     let answer = world.log.changes().pop().unwrap();
     assert_eq!(statuses(&answer), ["failed", "failed", "failed", "refused", "refused"]);
@@ -189,29 +222,128 @@ async fn a_refusal_gives_the_money_back_to_the_payable() {
 
 #[tokio::test]
 async fn silence_is_doubt_and_never_a_failure() {
-    let world = fresh(Submit::Unknown { cause: "timeout".into() });
+    let world = fresh(silent);
     world.run().await.unwrap();
     let answer = world.log.changes().pop().unwrap();
     assert_eq!(statuses(&answer), ["in_doubt", "in_doubt", "processing"]);
     assert!(answer.post.is_empty(), "in doubt stays in transit");
-    assert_eq!(answer.lease, Some(LeaseStep::Again(lease(), now().after(Duration::from_secs(1)))));
+    // A second, and full jitter: the dice of this test always fall in the middle.
+    assert_eq!(answer.lease, Some(LeaseStep::Again(lease(), now().after(Duration::from_millis(600)))));
 }
 
 #[tokio::test]
 async fn what_was_not_sent_stays_as_it_is_and_is_tried_again() {
-    let world = fresh(Submit::NotSent { cause: "refused".into() });
+    let world = fresh(|_| Submit::NotSent { cause: "refused".into(), retry_after: None, ours: false });
     world.run().await.unwrap();
     let answer = world.log.changes().pop().unwrap();
-    assert!(answer.update.is_empty() && answer.post.is_empty());
+    assert_eq!(statuses(&answer), ["sent", "sent"]);
+    let tries = |update: &Update| matches!(update, Update::Instruction(stored) if stored.value.tries == 0);
+    assert!(answer.update.iter().all(tries), "a call that never left is no try");
+    assert!(answer.post.is_empty());
     assert!(matches!(answer.lease, Some(LeaseStep::Again(..))));
 }
 
 #[tokio::test]
+async fn what_never_left_is_sent_again_without_a_question() {
+    let mut never_left = sent(Duration::from_secs(5));
+    never_left.unresolved[0].value.tries = 0;
+    let world = World::new(never_left, rail("simulator", true), None, Some(settled));
+    world.run().await.unwrap();
+    assert_eq!(world.log.words(), ["commit", "submit", "commit"]);
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_past_its_lease_calls_nobody() {
+    let world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, None);
+    let ids = Counting::default();
+    let gates = Gates::default();
+    // Less is left than a call may take.
+    let late = Ports { lease_ends: Duration::from_secs(4), ..ports(&world.repository, &world.rails, &gates, &ids) };
+    execute_batch(late, lease(), batch_id()).await.unwrap();
+    assert_eq!(world.log.words(), ["commit", "commit"]);
+    assert_eq!(statuses(&world.log.changes()[1]), ["sent"], "and that is known to have never left");
+}
+
+/// Answers the item of the last change.
+fn item_after(world: &World) -> Item {
+    let change = world.log.changes().pop().unwrap();
+    let item = change.update.into_iter().find_map(|update| match update {
+        Update::Item(stored) => Some(stored.value),
+        _ => None,
+    });
+    item.unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_means_what_its_class_says() {
+    let after = async |submit: Submits| {
+        let world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, Some(submit));
+        world.run().await.unwrap();
+        let change = world.log.changes().pop().unwrap();
+        assert_eq!(posted(&change), ["refused"], "in every class the money is owed again");
+        (item_after(&world), change)
+    };
+    let (held, _) = after(|_| Submit::Refused { reason: "x".into(), class: RefusalClass::Hold }).await;
+    assert_eq!(held.state().hold_reason(), Some(HoldReason::RecipientMustAct));
+
+    let (retried, change) = after(|_| Submit::Refused { reason: "x".into(), class: RefusalClass::Retry }).await;
+    assert_eq!((retried.status(), retried.retries), (ItemStatus::Scheduled, 1));
+    assert_eq!(change.lease, Some(LeaseStep::Again(lease(), retried.not_before.unwrap())));
+    assert!(retried.not_before.unwrap() > now());
+
+    let (ours, change) = after(|_| Submit::Refused { reason: "x".into(), class: RefusalClass::Ops }).await;
+    assert_eq!((ours.status(), ours.retries), (ItemStatus::Scheduled, 0), "it is no fault of the payment");
+    assert!(change.publish.iter().any(|event| event.kind == EventKind::Alarm));
+    let Some(LeaseStep::Again(_, at)) = change.lease else { panic!("{change:?}") };
+    assert!(at < now().after(Duration::from_secs(60)), "the gate decides when, not the item");
+}
+
+#[tokio::test]
+async fn retries_are_bounded() {
+    let mut tired = item(0, None);
+    tired.retries = conclude::RETRIES_MAX;
+    let submit: Submits = |_| Submit::Refused { reason: "could_not_process".into(), class: RefusalClass::Retry };
+    let world = World::new(found(vec![tired]), rail("simulator", true), None, Some(submit));
+    world.run().await.unwrap();
+    assert_eq!(item_after(&world).state().failure_reason(), Some("could_not_process"));
+}
+
+#[tokio::test]
+async fn an_amount_that_was_not_ordered_is_not_believed() {
+    let submit: Submits = |instruction| {
+        let part = &instruction.items[0];
+        let amount = Money::new(part.amount_minor + 1, instruction.currency);
+        let what = Seen::Settled { reference: None };
+        Submit::Accepted {
+            reference: None,
+            seen: vec![RailEvent::answered(&part.wire_ref, what, Some(amount), b"raw")],
+        }
+    };
+    let mut world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, Some(submit));
+    world.repository.expect_taken_events().returning(|_, _| Ok(vec![]));
+    world.run().await.unwrap();
+    let change = world.log.changes().pop().unwrap();
+    assert_eq!(statuses(&change), ["in_doubt", "processing"]);
+    assert!(change.post.is_empty());
+    assert!(change.publish.iter().any(|event| event.kind == EventKind::Alarm));
+    assert!(matches!(&change.insert[..], [New::RailEvent(taken)] if taken.verdict == crate::change::Verdict::Alarmed));
+}
+
+#[tokio::test]
+async fn a_rail_that_has_it_and_has_not_settled_it_is_asked_later() {
+    let submit: Submits = |_| Submit::Accepted { reference: Some("po_1".into()), seen: vec![] };
+    let world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, Some(submit));
+    world.run().await.unwrap();
+    let change = world.log.changes().pop().unwrap();
+    let [Update::Instruction(stored)] = &change.update[..] else { panic!("{:?}", change.update) };
+    assert_eq!(stored.value.items[0].outcome, Outcome::Accepted { reference: Some("po_1".into()) });
+    assert!(matches!(change.lease, Some(LeaseStep::Again(..))), "{:?}", change.lease);
+}
+
+#[tokio::test]
 async fn an_instruction_found_sent_is_asked_for_and_its_answer_written_down() {
-    for (known, status) in
-        [(Known::Settled { reference: None }, "paid"), (Known::Refused { reason: "no".into() }, "failed")]
-    {
-        let world = World::new(sent(Duration::from_secs(5)), rail("simulator", true), Some(Lookup::Found(known)), None);
+    for (known, status) in [(found_settled as Looks, "paid"), (found_refused, "failed")] {
+        let world = World::new(sent(Duration::from_secs(5)), rail("simulator", true), Some(known), None);
         world.run().await.unwrap();
         assert_eq!(world.log.words(), ["ask", "commit"]);
         assert_eq!(statuses(&world.log.changes()[0])[0], status);
@@ -220,8 +352,8 @@ async fn an_instruction_found_sent_is_asked_for_and_its_answer_written_down() {
 
 #[tokio::test]
 async fn what_the_rail_does_not_know_is_replayed_under_the_same_key_with_the_same_bytes() {
-    for lookup in [Lookup::Absent, Lookup::CannotTell { cause: "down".into() }] {
-        let world = World::new(sent(Duration::from_secs(5)), rail("simulator", true), Some(lookup), Some(settled()));
+    for lookup in [absent as Looks, cannot_tell] {
+        let world = World::new(sent(Duration::from_secs(5)), rail("simulator", true), Some(lookup), Some(settled));
         world.run().await.unwrap();
         assert_eq!(world.log.words(), ["ask", "commit", "submit", "commit"]);
         let original = sent(Duration::from_secs(5)).unresolved.remove(0).value;
@@ -236,12 +368,37 @@ async fn what_the_rail_does_not_know_is_replayed_under_the_same_key_with_the_sam
 
 #[tokio::test]
 async fn outside_of_the_replay_window_only_questions_are_asked() {
-    let world = World::new(sent(Duration::from_secs(3_601)), rail("simulator", true), Some(Lookup::Absent), None);
+    // The last fifth of the window is not used: the rail counts by its own clock.
+    for age in [2_881, 3_601] {
+        let world = World::new(sent(Duration::from_secs(age)), rail("simulator", true), Some(cannot_tell), None);
+        world.run().await.unwrap();
+        assert_eq!(world.log.words(), ["ask", "commit"]);
+        let change = world.log.changes().pop().unwrap();
+        assert_eq!(statuses(&change)[0], "in_doubt");
+        let Some(LeaseStep::Again(_, at)) = change.lease else { panic!("{change:?}") };
+        assert!((1..=300).contains(&at.since(now()).as_secs()), "seldom, and not all at once: {at}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_rail_never_had_is_owed_again_and_sent_under_a_new_key_later() {
+    let world = World::new(sent(Duration::from_secs(3_601)), rail("simulator", true), Some(absent), None);
     world.run().await.unwrap();
-    assert_eq!(world.log.words(), ["ask", "commit"]);
     let change = world.log.changes().pop().unwrap();
-    assert_eq!(statuses(&change)[0], "in_doubt");
-    assert_eq!(change.lease, Some(LeaseStep::Again(lease(), now().after(Duration::from_secs(300)))));
+    assert_eq!(statuses(&change), ["scheduled", "processing", "absent"]);
+    assert_eq!(posted(&change), ["refused"]);
+    assert_eq!(item_after(&world).retries, 1);
+}
+
+#[tokio::test]
+async fn absence_proves_nothing_while_a_call_can_still_be_on_its_way() {
+    let mut young = sent(Duration::from_secs(5));
+    // No replay any more, and the last call was a moment ago.
+    young.unresolved[0].value.tries = TRIES_MAX;
+    let world = World::new(young, rail("simulator", true), Some(absent), None);
+    world.run().await.unwrap();
+    let change = world.log.changes().pop().unwrap();
+    assert_eq!((statuses(&change)[0], posted(&change).len()), ("in_doubt", 0));
 }
 
 #[tokio::test]
@@ -249,6 +406,7 @@ async fn who_may_no_longer_be_paid_is_held_and_nothing_is_sent() {
     let mut world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, None);
     world.repository = MockPayoutRepository::new();
     world.repository.expect_batch_for_execution().returning(|_| Ok(Some(found(vec![item(0, None)]))));
+    world.repository.expect_policy().returning(|| Ok(None));
     world.repository.expect_recipients().returning(|_| Ok(vec![recipient("rec_0", RecipientStatus::Blocked)]));
     let commits = world.log.clone();
     world.repository.expect_commit().returning(move |change| {
@@ -266,7 +424,7 @@ async fn who_may_no_longer_be_paid_is_held_and_nothing_is_sent() {
 #[tokio::test]
 async fn what_is_held_for_somebody_who_may_be_paid_by_now_is_released_and_sent() {
     let held = item(0, Some(HoldReason::RecipientPending));
-    let world = World::new(found(vec![held]), rail("simulator", true), None, Some(settled()));
+    let world = World::new(found(vec![held]), rail("simulator", true), None, Some(settled));
     world.run().await.unwrap();
     let [intent, answer] = world.log.changes().try_into().unwrap();
     let kinds: Vec<String> = intent.publish.iter().map(|event| event.kind.to_string()).collect();
@@ -280,6 +438,7 @@ async fn what_is_held_for_somebody_who_may_still_not_be_paid_stays_and_the_job_e
     let held = item(0, Some(HoldReason::RecipientBlocked));
     world.repository = MockPayoutRepository::new();
     world.repository.expect_batch_for_execution().returning(move |_| Ok(Some(found(vec![held.clone()]))));
+    world.repository.expect_policy().returning(|| Ok(None));
     world.repository.expect_recipients().returning(|_| Ok(vec![recipient("rec_0", RecipientStatus::Blocked)]));
     let ends = Change { lease: Some(LeaseStep::Finish(lease())), ..Change::default() };
     world.repository.expect_commit().once().withf(move |change| *change == ends).returning(|_| Ok(()));
@@ -295,11 +454,11 @@ async fn more_unresolved_instructions_than_fit_take_turns_and_none_is_forgotten(
         item.value.id = item_id(n);
         instruction.value.id = InstructionId::new(uuid::Uuid::from_u128(500 + n));
         instruction.value.items[0].item = item_id(n);
+        instruction.value.items[0].wire_ref = item_id(n).digits();
         many.items.push(item);
         many.unresolved.push(instruction);
     }
-    let known = Lookup::Found(Known::Settled { reference: None });
-    let world = World::new(many, rail("simulator", true), Some(known), None);
+    let world = World::new(many, rail("simulator", true), Some(found_settled), None);
     world.run().await.unwrap();
     assert_eq!(world.log.words().iter().filter(|word| **word == "ask").count(), SLICE_ITEMS_MAX);
     assert_eq!(world.log.changes().pop().unwrap().lease, Some(LeaseStep::Again(lease(), now())));
@@ -311,6 +470,7 @@ async fn an_item_that_cannot_be_put_into_an_instruction_never_holds_its_batch() 
     let profile = crate::fixtures::rail("simulator", true).profile();
     rail.expect_profile().returning(move || profile.clone());
     rail.expect_check().returning(|_| Ok(()));
+    rail.expect_preflight().returning(|_| Preflight::Ready);
     rail.expect_prepare().returning(|key, orders| {
         if orders[0].item == item_id(0) {
             Err(PrepareError("too long".into()))
@@ -318,17 +478,17 @@ async fn an_item_that_cannot_be_put_into_an_instruction_never_holds_its_batch() 
             Ok(key.to_string().into_bytes())
         }
     });
-    let world = World::new(found(vec![item(0, None), item(1, None)]), rail, None, Some(settled()));
+    let world = World::new(found(vec![item(0, None), item(1, None)]), rail, None, Some(settled));
     world.run().await.unwrap();
     let [intent, answer] = world.log.changes().try_into().unwrap();
     assert_eq!(statuses(&intent), ["pending_kyc", "processing", "processing"]);
-    assert_eq!(statuses(&answer), ["paid", "processing", "accepted"]);
+    assert_eq!(statuses(&answer), ["paid", "processing", "settled"]);
 }
 
 #[tokio::test]
 async fn a_large_batch_goes_slice_by_slice() {
     let many = (0..100).map(|n| item(n, None)).collect();
-    let world = World::new(found(many), rail("simulator", true), None, Some(settled()));
+    let world = World::new(found(many), rail("simulator", true), None, Some(settled));
     world.run().await.unwrap();
     assert_eq!(world.log.words().iter().filter(|word| **word == "submit").count(), SLICE_ITEMS_MAX);
     assert_eq!(world.log.changes().pop().unwrap().lease, Some(LeaseStep::Again(lease(), now())));
@@ -339,6 +499,7 @@ async fn an_intent_that_is_not_committed_is_not_sent() {
     for refusal in [CommitError::LeaseLost, CommitError::Stale, CommitError::Unclear("?".into()), down().into()] {
         let mut repository = MockPayoutRepository::new();
         repository.expect_batch_for_execution().returning(|_| Ok(Some(found(vec![item(0, None)]))));
+        repository.expect_policy().returning(|| Ok(None));
         repository.expect_recipients().returning(|_| Ok(vec![]));
         repository.expect_commit().return_once(move |_| Err(refusal));
         // A rail that must not be called: it expects no submission.
@@ -351,13 +512,14 @@ async fn an_intent_that_is_not_committed_is_not_sent() {
 async fn every_failure_of_the_store_ends_the_turn() {
     let mut repository = MockPayoutRepository::new();
     repository.expect_batch_for_execution().returning(|_| Err(down()));
-    let world = World { log: Log::default(), repository, rails: rails(answering(settled())) };
+    let world = World { log: Log::default(), repository, rails: rails(answering(settled)) };
     assert_eq!(world.run().await.unwrap_err().class(), Class::Unavailable);
 
     let mut repository = MockPayoutRepository::new();
     repository.expect_batch_for_execution().returning(|_| Ok(Some(found(vec![item(0, None)]))));
+    repository.expect_policy().returning(|| Ok(None));
     repository.expect_recipients().returning(|_| Err(down()));
-    let world = World { log: Log::default(), repository, rails: rails(answering(settled())) };
+    let world = World { log: Log::default(), repository, rails: rails(answering(settled)) };
     assert_eq!(world.run().await.unwrap_err().class(), Class::Unavailable);
 }
 
@@ -370,7 +532,7 @@ async fn a_batch_that_is_not_there_or_has_nothing_to_do_finishes_its_job() {
         .once()
         .withf(|change| change.lease == Some(LeaseStep::Finish(lease())))
         .returning(|_| Ok(()));
-    let world = World { log: Log::default(), repository, rails: rails(answering(settled())) };
+    let world = World { log: Log::default(), repository, rails: rails(answering(settled)) };
     world.run().await.unwrap();
 
     let world = World::new(found(vec![]), rail("simulator", true), None, None);

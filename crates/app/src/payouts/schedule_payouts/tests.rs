@@ -14,6 +14,13 @@ use domain::{
     tax::{TaxProfile, TaxRule},
 };
 
+/// A store that answers nothing but that nobody set a policy.
+fn store() -> MockPayoutRepository {
+    let mut store = MockPayoutRepository::new();
+    store.expect_policy().returning(|| Ok(None));
+    store
+}
+
 fn ask() -> SchedulePayouts {
     SchedulePayouts {
         escrow: "esc_1".parse().unwrap(),
@@ -29,7 +36,7 @@ fn ask() -> SchedulePayouts {
 
 /// A repository where nothing is scheduled yet and the model is 70/30 with a fee of 5 %.
 fn fresh() -> MockPayoutRepository {
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
     repository.expect_recipients().returning(|_| Ok(vec![]));
@@ -130,7 +137,7 @@ async fn execution_waits_for_its_time_and_the_past_means_at_once() {
 
 #[tokio::test]
 async fn who_may_not_be_paid_yet_is_held_with_what_they_are_owed() {
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
     repository.expect_counters().returning(|_| Ok(vec![]));
@@ -171,7 +178,7 @@ async fn a_stranger_is_paid_only_where_the_rail_pays_strangers() {
 async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches() {
     let (first, _) = committed(fresh(), ask()).await;
     for (amount, matches) in [(200_000, true), (200_001, false)] {
-        let mut repository = MockPayoutRepository::new();
+        let mut repository = store();
         let existing = first.clone();
         repository.expect_batch_by_escrow().returning(move |_| Ok(Some(existing.clone())));
         let again = SchedulePayouts { amount: usd(amount), requester: "usr_other".parse().unwrap(), ..ask() };
@@ -185,7 +192,7 @@ async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches()
 #[tokio::test]
 async fn who_loses_the_race_for_an_escrow_is_told_of_the_winner() {
     let (winner, _) = committed(fresh(), ask()).await;
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     let mut calls = 0;
     repository.expect_batch_by_escrow().times(2).returning(move |_| {
         calls += 1;
@@ -247,7 +254,7 @@ async fn project_and_model_are_checked_in_that_order() {
         (InForce::Nothing, ("split_invalid", Class::Invalid)),
         (InForce::Version(Box::new(version(spec(r#"{"steps":[]}"#)))), ("split_invalid", Class::Invalid)),
     ] {
-        let mut repository = MockPayoutRepository::new();
+        let mut repository = store();
         repository.expect_batch_by_escrow().returning(|_| Ok(None));
         repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
         assert_eq!(code(schedule(&repository, ask()).await), expected);
@@ -256,7 +263,7 @@ async fn project_and_model_are_checked_in_that_order() {
 
 #[tokio::test]
 async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_split() {
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_recipients().returning(|_| Ok(vec![]));
     repository.expect_counters().returning(|_| Ok(vec![]));
@@ -277,16 +284,16 @@ async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_spl
 #[tokio::test]
 async fn every_failure_of_the_store_is_unavailable_and_never_a_conflict() {
     let unavailable = ("unavailable", Class::Unavailable);
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Err(down()));
     assert_eq!(code(schedule(&repository, ask()).await), unavailable);
 
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_model_in_force().returning(|_, _| Err(down()));
     assert_eq!(code(schedule(&repository, ask()).await), unavailable);
 
-    let mut repository = MockPayoutRepository::new();
+    let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
     repository.expect_recipients().returning(|_| Err(down()));
@@ -302,7 +309,7 @@ async fn after_an_unclear_commit_the_escrow_is_read_again() {
     // It was applied: ours is found.
     let (ours, _) = committed(fresh(), ask()).await;
     let read_back = |found: Result<Option<Batch>, ()>| {
-        let mut repository = MockPayoutRepository::new();
+        let mut repository = store();
         let mut calls = 0;
         repository.expect_batch_by_escrow().returning(move |_| {
             calls += 1;

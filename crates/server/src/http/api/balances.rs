@@ -4,13 +4,14 @@ use super::{Tag, batches::BatchView};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fields::Fields,
         idempotency::{Key, Once},
         params::PathParam,
         payload::{Body, FromBody, Js},
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
@@ -169,7 +170,7 @@ impl Balances {
     )]
     async fn balance(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
     ) -> Answer<BalanceAnswer> {
         let service = &self.0;
@@ -188,7 +189,7 @@ impl Balances {
     )]
     async fn pay(
         &self,
-        auth: Auth<AdminOrSystem>,
+        auth: Auth<may::PayCarried>,
         body: Body<PayCarriedRequest>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
         #[oai(name = "Idempotency-Key")] key: Key,

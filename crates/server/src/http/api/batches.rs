@@ -1,25 +1,36 @@
 //! Batches and items: what was scheduled, and what became of it.
 
-use super::{Tag, there, values::Facts};
+use super::{Tag, actions::ResolutionView, there, values::Facts};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         page::{AfterParam, LimitParam, Page, page_of},
         params::{PathParam, QueryParam},
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
-use app::ports::queries::{BatchDetails, BatchFilter, ItemDetails};
+use app::{
+    payouts::{
+        approve_batch::content_to_approve,
+        why_unpaid::{Why, why_unpaid},
+    },
+    ports::{
+        Rails,
+        queries::{BatchDetails, BatchFilter, ItemDetails},
+    },
+};
 use domain::{
+    approval::{Approval, ContentHash},
     batch::{Batch, BatchStatus, Origin},
     currency::Currency,
     event::Event,
     ids::{BatchId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId, Requester},
-    instruction::Instruction,
+    instruction::{Instruction, InstructionItem},
     item::{Item, ItemStatus},
     recipient::RailId,
     revenue_model::ModelHash,
@@ -73,6 +84,12 @@ pub struct BatchView {
     as_of: Option<Sc<Timestamp>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     execute_at: Option<Sc<Timestamp>>,
+    /// Not paid before this: as `executeAt` and the payout calendar say.
+    due_at: Sc<Timestamp>,
+    /// How many people must say yes to what is still to be paid; 0 if nobody must.
+    approvals_required: u32,
+    /// How many have.
+    approvals_given: u32,
     job_id: Sc<JobId>,
     created_at: Sc<Timestamp>,
     updated_at: Sc<Timestamp>,
@@ -115,6 +132,9 @@ impl From<Batch> for BatchView {
             total_net: batch.total_net_minor,
             items_count: batch.items_count,
             execute_at: batch.execute_at.map(Sc),
+            due_at: Sc(batch.due_at),
+            approvals_required: batch.approvals.required,
+            approvals_given: batch.approvals.given,
             job_id: Sc(batch.job),
             created_at: Sc(batch.created_at),
             updated_at: Sc(batch.updated_at),
@@ -155,6 +175,11 @@ pub struct ItemView {
     provider_payout_id: Option<String>,
     /// How many instructions were made for it.
     attempts: u32,
+    /// Of these, how many the worker made by itself after a refusal that may pass, since a person last decided.
+    retries: u32,
+    /// Not sent again before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Sc<Timestamp>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     processed_at: Option<Sc<Timestamp>>,
     created_at: Sc<Timestamp>,
@@ -162,7 +187,7 @@ pub struct ItemView {
 }
 
 impl ItemView {
-    fn of(item: Item, currency: Currency) -> Self {
+    pub(super) fn of(item: Item, currency: Currency) -> Self {
         let state = item.state();
         Self {
             status: Sc(item.status()),
@@ -182,6 +207,8 @@ impl ItemView {
             payable_amount: item.payable_minor,
             reversed_amount: item.reversed_minor,
             attempts: item.attempts,
+            retries: item.retries,
+            not_before: item.not_before.map(Sc),
             created_at: Sc(item.created_at),
             updated_at: Sc(item.updated_at),
         }
@@ -201,35 +228,123 @@ pub struct AttemptView {
     amount: i64,
     /// 1 for the first instruction of an item, 2 after that was refused, and so on.
     generation: u32,
-    /// How many times it may have been sent under its one key.
+    /// How many times it may have been received under its one key; 0 if it never left.
     tries: u32,
-    /// `sent`, `accepted` or `refused`.
+    /// That of its parts, or `mixed`.
     status: String,
-    /// The rail's own name for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
-    /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    /// What became of each item.
+    parts: Vec<AttemptPartView>,
     first_sent_at: Sc<Timestamp>,
     last_sent_at: Sc<Timestamp>,
 }
 
+/// What became of an item under an order.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "AttemptPart", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptPartView {
+    item_id: Sc<ItemId>,
+    /// The name under which the rail reports on it.
+    wire_ref: String,
+    amount: i64,
+    /// `sent`: nothing is known. `accepted`: the rail has it. `settled`: paid. `refused`, `absent` (it never arrived) and
+    /// `recalled`: nothing was executed. `returned`: it came back. `stray`: it was executed after it had been given up,
+    /// and is the recipient's debt.
+    status: String,
+    /// What came back of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    returned: i64,
+    /// The rail's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// Why it was refused or came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(amount: &i64) -> bool {
+    *amount == 0
+}
+
 impl From<Instruction> for AttemptView {
     fn from(instruction: Instruction) -> Self {
-        let state = instruction.state();
         Self {
-            status: state.as_str().to_owned(),
-            reference: state.reference().map(str::to_owned),
-            reason: state.reason().map(str::to_owned),
+            status: instruction.status().to_owned(),
             instruction_id: Sc(instruction.id),
             item_ids: instruction.items.iter().map(|part| Sc(part.item)).collect(),
             amount: instruction.amount_minor(),
+            parts: instruction.items.iter().map(AttemptPartView::from).collect(),
             rail: Sc(instruction.rail),
             generation: instruction.generation,
             tries: instruction.tries,
             first_sent_at: Sc(instruction.first_sent_at),
             last_sent_at: Sc(instruction.last_sent_at),
+        }
+    }
+}
+
+impl From<&InstructionItem> for AttemptPartView {
+    fn from(part: &InstructionItem) -> Self {
+        Self {
+            item_id: Sc(part.item),
+            wire_ref: part.wire_ref.clone(),
+            amount: part.amount_minor,
+            status: part.outcome.as_str().to_owned(),
+            returned: part.returned_minor,
+            reference: part.outcome.reference().map(str::to_owned),
+            reason: part.outcome.reason().map(str::to_owned),
+        }
+    }
+}
+
+/// Somebody's yes.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Approval", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalView {
+    approver: Sc<Requester>,
+    /// What they said yes to: it counts as long as that is what would be paid.
+    content_hash: Sc<ContentHash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    at: Sc<Timestamp>,
+}
+
+impl From<Approval> for ApprovalView {
+    fn from(approval: Approval) -> Self {
+        Self {
+            approver: Sc(approval.approver().clone()),
+            content_hash: Sc(approval.hash()),
+            note: approval.note().map(str::to_owned),
+            at: Sc(approval.at()),
+        }
+    }
+}
+
+/// Why an item is not paid yet.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Why", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct WhyView {
+    /// A stable word, such as `awaiting_approval` or `recipient_pending`.
+    code: String,
+    /// A sentence.
+    message: String,
+    /// What can be done, or that nothing needs to be.
+    next_step: String,
+    /// When something happens by itself, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Sc<Timestamp>>,
+}
+
+impl From<Why> for WhyView {
+    fn from(why: Why) -> Self {
+        Self {
+            code: why.code.to_owned(),
+            message: why.message,
+            next_step: why.next_step,
+            not_before: why.not_before.map(Sc),
         }
     }
 }
@@ -275,12 +390,19 @@ pub struct BatchDetailsView {
     attempts: Vec<AttemptView>,
     /// Everything that happened, oldest first.
     timeline: Vec<TimelineView>,
+    /// Every approval, oldest first.
+    approvals: Vec<ApprovalView>,
+    /// What there is to say yes to now, while an approval is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_hash: Option<Sc<ContentHash>>,
 }
 
-impl From<BatchDetails> for BatchDetailsView {
-    fn from(details: BatchDetails) -> Self {
+impl BatchDetailsView {
+    fn of(details: BatchDetails, content_hash: Option<ContentHash>) -> Self {
         let currency = details.batch.currency;
         Self {
+            approvals: details.approvals.into_iter().map(ApprovalView::from).collect(),
+            content_hash: content_hash.map(Sc),
             batch: details.batch.into(),
             items: details.items.into_iter().map(|item| ItemView::of(item, currency)).collect(),
             attempts: details.instructions.into_iter().map(AttemptView::from).collect(),
@@ -297,15 +419,22 @@ pub struct ItemDetailsView {
     #[oai(flatten)]
     #[serde(flatten)]
     item: ItemView,
+    /// Why it is not paid yet, or that it is.
+    why: WhyView,
     /// Every order to a rail, oldest first.
     attempt_history: Vec<AttemptView>,
+    /// What somebody said became of it, and a second person did not confirm yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolution: Option<ResolutionView>,
 }
 
-impl From<ItemDetails> for ItemDetailsView {
-    fn from(details: ItemDetails) -> Self {
+impl ItemDetailsView {
+    fn of(details: ItemDetails, rails: &Rails, now: Timestamp) -> Self {
         Self {
-            item: ItemView::of(details.item, details.currency),
+            why: why_unpaid(&details, rails, now).into(),
+            item: ItemView::of(details.item, details.batch.currency),
             attempt_history: details.instructions.into_iter().map(AttemptView::from).collect(),
+            resolution: details.resolution.map(ResolutionView::from),
         }
     }
 }
@@ -348,7 +477,7 @@ impl Batches {
     #[oai(path = "/payouts/batches", method = "get", operation_id = "listBatches", tag = "Tag::Payouts")]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         status: QueryParam<Option<Sc<BatchStatus>>>,
         #[oai(name = "projectId")] project_id: QueryParam<Option<Sc<ProjectId>>>,
         #[oai(name = "escrowId")] escrow_id: QueryParam<Option<Sc<EscrowId>>>,
@@ -371,25 +500,37 @@ impl Batches {
     #[oai(path = "/payouts/batches/:batchId", method = "get", operation_id = "getBatch", tag = "Tag::Payouts")]
     async fn batch(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "batchId")] batch_id: PathParam<Sc<BatchId>>,
     ) -> Answer<BatchAnswer> {
         let id = batch_id.0.0;
-        let found = self.0.queries.batch(id).await?;
-        Ok(BatchAnswer::Found(there(found.map(BatchDetailsView::from), "batch", "batch_not_found", id)?))
+        let service = &self.0;
+        let found = service.queries.batch(id).await?;
+        let content_hash = match &found {
+            Some(details) if details.batch.approvals.are_missing() => {
+                let now = service.now().await?;
+                content_to_approve(service.repository.as_ref(), &service.rails, id, now).await?
+            }
+            _ => None,
+        };
+        let found = found.map(|details| BatchDetailsView::of(details, content_hash));
+        Ok(BatchAnswer::Found(there(found, "batch", "batch_not_found", id)?))
     }
 
     /// Read an item
     ///
-    /// With every attempt to pay it.
+    /// With every attempt to pay it, and why it is not paid yet: a word for programs, a sentence, and the next step.
     #[oai(path = "/payouts/items/:itemId", method = "get", operation_id = "getItem", tag = "Tag::Payouts")]
     async fn item(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
     ) -> Answer<ItemAnswer> {
         let id = item_id.0.0;
-        let found = self.0.queries.item(id).await?;
-        Ok(ItemAnswer::Found(there(found.map(ItemDetailsView::from), "item", "item_not_found", id)?))
+        let service = &self.0;
+        let found = service.queries.item(id).await?;
+        let now = service.now().await?;
+        let found = found.map(|details| ItemDetailsView::of(details, &service.rails, now));
+        Ok(ItemAnswer::Found(there(found, "item", "item_not_found", id)?))
     }
 }

@@ -4,13 +4,14 @@ use super::{Tag, values::Facts};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fault::Fault,
         page::{AfterParam, LimitParam, Page, page_of},
         params::QueryParam,
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::{Sc, Scalar},
     },
 };
@@ -93,7 +94,7 @@ impl Events {
     #[oai(path = "/events", method = "get", operation_id = "listEvents", tag = "Tag::Events")]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "batchId")] batch_id: QueryParam<Option<Sc<BatchId>>>,
         #[oai(name = "type")] kind: QueryParam<Option<Sc<EventKind>>>,
         limit: LimitParam,

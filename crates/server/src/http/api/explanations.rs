@@ -7,12 +7,7 @@ use super::{
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
-        params::PathParam,
-        payload::Js,
-        problem::Answer,
-        responses::responses,
-        scalars::Sc,
+        auth::Auth, params::PathParam, payload::Js, problem::Answer, responses::responses, roles::may, scalars::Sc,
     },
 };
 use app::payouts::explain_item::{ItemExplanation, explain_item};
@@ -95,7 +90,7 @@ impl Explanations {
     )]
     async fn explain(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "itemId")] item_id: PathParam<Sc<ItemId>>,
     ) -> Answer<ExplanationAnswer> {
         let service = &self.0;

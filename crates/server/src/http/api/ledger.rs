@@ -4,12 +4,13 @@ use super::{Tag, values::Sum};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         page::{AfterParam, LimitParam, Page, page_of},
         params::QueryParam,
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
@@ -194,7 +195,7 @@ impl Ledger {
     #[oai(path = "/ledger/transactions", method = "get", operation_id = "listTransactions", tag = "Tag::Ledger")]
     async fn transactions(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::ReadBooks>,
         #[oai(name = "batchId")] batch_id: QueryParam<Option<Sc<BatchId>>>,
         account: QueryParam<Option<Sc<Account>>>,
         limit: LimitParam,
@@ -211,7 +212,7 @@ impl Ledger {
     ///
     /// Every check shows both figures. Reads everything, so it takes as long as there is to read.
     #[oai(path = "/ledger/trial-balance", method = "get", operation_id = "getTrialBalance", tag = "Tag::Ledger")]
-    async fn trial_balance(&self, _auth: Auth<AdminOrSystem>) -> Answer<TrialBalanceAnswer> {
+    async fn trial_balance(&self, _auth: Auth<may::ReadBooks>) -> Answer<TrialBalanceAnswer> {
         let trial = check_books(self.0.queries.as_ref(), &self.0.rails).await?;
         Ok(TrialBalanceAnswer::Checked(Js(trial.into())))
     }

@@ -1,22 +1,28 @@
 //! The endpoints, one file a resource. A handler turns a request into a question for a use case, and the answer into
 //! a view; it decides nothing.
 
+mod actions;
+mod audit;
 mod balances;
 mod batches;
 mod calculation_view;
 mod events;
 mod explanations;
+mod faults;
 mod ledger;
 mod model_body;
 mod model_file;
 mod models;
+mod policy;
 mod probes;
 mod recipients;
 mod revenue;
 mod reversals;
 mod simulator;
 mod tax_body;
+mod test_clock;
 mod values;
+mod webhooks;
 mod words;
 
 pub use model_file::ModelFile;
@@ -30,12 +36,13 @@ use super::{
     routes, shell,
     token::TokenKey,
 };
-use crate::compose::Service;
+use crate::compose::{Service, SimulatorPorts};
 use app::{
     failure::{Class, Failure},
-    ports::{StoreError, rail::RailDown},
+    payouts::act::Acting,
+    ports::{StoreError, TestClock, rail::RailDown},
 };
-use domain::timestamp::Timestamp;
+use domain::{audit::Actor, timestamp::Timestamp};
 use poem::{Endpoint, EndpointExt, Response, Route};
 use poem_openapi::Tags;
 use prometheus_client::registry::Registry;
@@ -56,6 +63,8 @@ enum Tag {
     Ledger,
     /// What happened.
     Events,
+    /// Who did what.
+    Audit,
     /// What the simulator was asked to pay (test mode).
     Simulator,
     /// Whether the service is well.
@@ -70,10 +79,15 @@ type Api = (
     recipients::Recipients,
     balances::Balances,
     batches::Batches,
+    actions::Actions,
+    policy::Policies,
     explanations::Explanations,
     ledger::Ledger,
     events::Events,
+    audit::Audit,
     simulator::Transfers,
+    faults::Faults,
+    test_clock::TestClock,
     probes::Probes,
 );
 
@@ -84,6 +98,7 @@ const ABOUT: About = About {
                   in an append-only double-entry ledger, and paid exactly once.\n\n\
                   Amounts are whole minor units of their currency. Lists are newest first; `starting_after` takes the id \
                   of the last entry of the page before. Every error has the same body.\n\n\
+                  A token names a role; each operation says which roles may call it. Any other gets 403.\n\n\
                   Every `POST` takes an `Idempotency-Key`. The same request under the same key is done once and answered \
                   alike, with `Idempotent-Replayed: true`; 409 while the first is under way, 422 if it says something \
                   else. A request that is refused leaves its key free. Keys are kept for at least 30 days.",
@@ -107,15 +122,21 @@ pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endp
         recipients::Recipients(service.clone()),
         balances::Balances(service.clone()),
         batches::Batches(service.clone()),
+        actions::Actions(service.clone()),
+        policy::Policies(service.clone()),
         explanations::Explanations(service.clone()),
         ledger::Ledger(service.clone()),
         events::Events(service.clone()),
+        audit::Audit(service.clone()),
         simulator::Transfers(service.clone()),
-        probes::Probes(service),
+        faults::Faults(service.clone()),
+        test_clock::TestClock(service.clone()),
+        probes::Probes(service.clone()),
     );
     shell::log_panics();
     let route = docs::mount(routes::mount(Route::new(), api), &document()?);
     let route = route.at("/metrics", routes::get(probes::metrics(registry)));
+    let route = route.at("/rails/:rail/webhooks", routes::post(webhooks::webhooks(service)));
     Ok(shell::wrap(route.data(key), metrics))
 }
 
@@ -123,6 +144,22 @@ impl Service {
     /// Now, by the database's clock.
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.clock.now().await
+    }
+
+    /// Whoever acts, with what they need.
+    fn acting<'a>(&'a self, actor: &'a Actor, now: Timestamp) -> Acting<'a> {
+        let Self { repository, rails, ids, dice, .. } = self;
+        Acting { repository: repository.as_ref(), rails, ids: ids.as_ref(), dice: dice.as_ref(), actor, now }
+    }
+
+    /// The clock that can be moved; in live mode there is none.
+    fn test_mode(&self) -> Result<&dyn TestClock, NotInLiveMode> {
+        self.test_clock.as_deref().ok_or(NotInLiveMode)
+    }
+
+    /// The simulator; in live mode there is none.
+    fn simulator(&self) -> Result<&SimulatorPorts, NotInLiveMode> {
+        self.simulator.as_ref().ok_or(NotInLiveMode)
     }
 
     /// Where keys of requests, and their answers, are kept.
@@ -143,6 +180,20 @@ struct NotThere {
 impl Failure for NotThere {
     fn code(&self) -> &'static str {
         self.code
+    }
+    fn class(&self) -> Class {
+        Class::NotFound
+    }
+}
+
+/// What there is in test mode only.
+#[derive(Debug, thiserror::Error)]
+#[error("this is for test mode only, and the service is live")]
+struct NotInLiveMode;
+
+impl Failure for NotInLiveMode {
+    fn code(&self) -> &'static str {
+        "not_in_live_mode"
     }
     fn class(&self) -> Class {
         Class::NotFound

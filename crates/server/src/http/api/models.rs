@@ -4,13 +4,14 @@ use super::{Tag, model_body::ModelBody, there, values::Facts};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fault::Fault,
         page::{AfterParam, LimitParam, Page, page_of},
         params::PathParam,
         payload::{Body, Js},
         problem::{Answer, ApiError},
         responses::responses,
+        roles::may,
         scalars::{Sc, Scalar},
         shown::Shown,
     },
@@ -187,7 +188,7 @@ impl Models {
     )]
     async fn put(
         &self,
-        auth: Auth<AdminOrSystem>,
+        auth: Auth<may::PublishModel>,
         body: Body<ModelBody>,
         #[oai(name = "projectId")] project_id: PathParam<Sc<ProjectId>>,
     ) -> Answer<PutAnswer> {
@@ -226,7 +227,7 @@ impl Models {
     )]
     async fn current(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "projectId")] project_id: PathParam<Sc<ProjectId>>,
     ) -> Answer<GetAnswer> {
         let service = &self.0;
@@ -250,7 +251,7 @@ impl Models {
     )]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "projectId")] project_id: PathParam<Sc<ProjectId>>,
         limit: LimitParam,
         starting_after: AfterParam<VersionNumber>,
@@ -276,7 +277,7 @@ impl Models {
     )]
     async fn version(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "projectId")] project_id: PathParam<Sc<ProjectId>>,
         version: PathParam<Sc<VersionNumber>>,
     ) -> Answer<GetAnswer> {

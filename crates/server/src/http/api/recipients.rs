@@ -4,13 +4,14 @@ use super::{Tag, tax_body, there, values::Amount};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fault::Fault,
         fields::{Field, Fields},
         params::PathParam,
         payload::{Body, FromBody, Js},
         problem::{Answer, ApiError},
         responses::responses,
+        roles::may,
         scalars::Sc,
         shown::Shown,
     },
@@ -165,7 +166,8 @@ pub struct RecipientView {
 
 impl From<Recipient> for RecipientView {
     fn from(recipient: Recipient) -> Self {
-        let Recipient { id, status, tax, payout_minimums, destination, created_at, updated_at } = recipient;
+        let Recipient { id, status, tax, payout_minimums, destination, destination_set_by: _, created_at, updated_at } =
+            recipient;
         // Details are texts: the request can hold nothing else.
         let text = |(name, value): (String, serde_json::Value)| (name, value.as_str().unwrap_or_default().to_owned());
         let minimum = |(currency, minor)| MinimumBody { currency: Sc(currency), amount: Sc(Amount(minor)) };
@@ -217,7 +219,7 @@ impl Recipients {
     #[oai(path = "/recipients/:recipientId", method = "put", operation_id = "putRecipient", tag = "Tag::Recipients")]
     async fn put(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        auth: Auth<may::RegisterRecipient>,
         body: Body<RecipientRequest>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
     ) -> Answer<PutAnswer> {
@@ -240,6 +242,7 @@ impl Recipients {
             tax: tax_profile.map(|profile| profile.0).or(short),
             payout_minimums: payout_minimums.unwrap_or_default().into_iter().map(minimum).collect(),
             destination,
+            requester: auth.0.subject,
         };
         let now = service.now().await?;
         let Registered { recipient, new } =
@@ -254,7 +257,7 @@ impl Recipients {
     #[oai(path = "/recipients/:recipientId", method = "get", operation_id = "getRecipient", tag = "Tag::Recipients")]
     async fn get(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "recipientId")] recipient_id: PathParam<Sc<RecipientId>>,
     ) -> Answer<GetAnswer> {
         let id = recipient_id.0.0;

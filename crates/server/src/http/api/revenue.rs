@@ -4,13 +4,14 @@ use super::{Tag, calculation_view::CalculationView, model_body::ModelBody, value
 use crate::{
     compose::Service,
     http::{
-        auth::{Auth, Authenticated, Scheduler},
+        auth::Auth,
         fault::Fault,
         fields::{Field, Fields},
         idempotency::{Key, Once},
         payload::{Body, FromBody, Js},
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
@@ -276,7 +277,7 @@ impl Revenue {
     #[oai(path = "/revenue/schedule-payouts", method = "post", operation_id = "schedulePayouts", tag = "Tag::Revenue")]
     async fn schedule(
         &self,
-        auth: Auth<Scheduler>,
+        auth: Auth<may::Schedule>,
         body: Body<ScheduleRequest>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<ScheduleAnswer> {
@@ -303,11 +304,11 @@ impl Revenue {
 
     /// Calculate what an amount would come to
     ///
-    /// Uses the project's stored model, or the one in the request. Writes nothing. Any role may call it.
+    /// Uses the project's stored model, or the one in the request. Writes nothing.
     #[oai(path = "/revenue/calculate", method = "post", operation_id = "calculateRevenue", tag = "Tag::Revenue")]
     async fn calculate(
         &self,
-        _auth: Auth<Authenticated>,
+        _auth: Auth<may::Calculate>,
         body: Body<CalculateRequest>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<CalculateAnswer>> {

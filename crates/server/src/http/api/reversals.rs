@@ -4,13 +4,14 @@ use super::{Tag, calculation_view::RuleTaxView, there, values::Amount};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fields::Fields,
         idempotency::{Key, Once},
         params::PathParam,
         payload::{Body, FromBody, Js},
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
 };
@@ -221,7 +222,7 @@ impl Reversals {
     #[oai(path = "/revenue/reversals", method = "post", operation_id = "reverseRevenue", tag = "Tag::Revenue")]
     async fn reverse(
         &self,
-        auth: Auth<AdminOrSystem>,
+        auth: Auth<may::Reverse>,
         body: Body<ReversalRequest>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<ReverseAnswer>> {
@@ -250,7 +251,7 @@ impl Reversals {
     #[oai(path = "/revenue/reversals/:reversalId", method = "get", operation_id = "getReversal", tag = "Tag::Revenue")]
     async fn get(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         #[oai(name = "reversalId")] reversal_id: PathParam<Sc<ReversalId>>,
     ) -> Answer<GetAnswer> {
         let id = reversal_id.0.0;

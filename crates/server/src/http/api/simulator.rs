@@ -4,12 +4,13 @@ use super::{BookDown, Tag};
 use crate::{
     compose::Service,
     http::{
-        auth::{AdminOrSystem, Auth},
+        auth::Auth,
         fault::Fault,
         page::{AfterParam, LimitParam, Page, page_of},
         payload::Js,
         problem::Answer,
         responses::responses,
+        roles::may,
         scalars::{Sc, Scalar},
     },
 };
@@ -52,14 +53,19 @@ pub struct TransferView {
     recipient_id: String,
     amount: i64,
     currency: Sc<Currency>,
-    /// `paid` or `declined`.
+    /// What it is by now: `pending`, `declined`, `held`, `recalled`, `paid` or `returned`.
     outcome: String,
+    /// What was executed, whether or not it came back.
+    executed: i64,
+    /// What came back.
+    returned: i64,
     created_at: Sc<Timestamp>,
 }
 
 impl From<Transfer> for TransferView {
     fn from(transfer: Transfer) -> Self {
-        let Transfer { id, idempotency_key, item, recipient, amount, outcome, created_at } = transfer;
+        let Transfer { id, idempotency_key, item, recipient, amount, outcome, executed, returned, created_at } =
+            transfer;
         Self {
             id: Sc(TransferId(id)),
             idempotency_key,
@@ -68,6 +74,8 @@ impl From<Transfer> for TransferView {
             amount: amount.amount_minor,
             currency: Sc(amount.currency),
             outcome: outcome.to_owned(),
+            executed: executed.amount_minor,
+            returned: returned.amount_minor,
             created_at: Sc(created_at),
         }
     }
@@ -93,12 +101,12 @@ impl Transfers {
     #[oai(path = "/simulator/transfers", method = "get", operation_id = "listTransfers", tag = "Tag::Simulator")]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         limit: LimitParam,
         starting_after: AfterParam<TransferId>,
     ) -> Answer<ListAnswer> {
         let page = page_of(limit, starting_after).map(|after| after.0);
-        let transfers = self.0.simulator.transfers(page).await.map_err(BookDown)?;
+        let transfers = self.0.simulator()?.book.transfers(page).await.map_err(BookDown)?;
         Ok(ListAnswer::Listed(Js(transfers.map(TransferView::from).into())))
     }
 }

@@ -11,8 +11,8 @@ use domain::{
     calculation,
     currency::{Currency, CurrencyError},
     ids::{
-        BatchId, CalculationId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId, RecipientId,
-        Requester, ReversalId, TransactionId,
+        AuditId, BatchId, CalculationId, EscrowId, EventId, InstructionId, ItemId, JobId, MilestoneId, ProjectId,
+        RecipientId, Requester, ResolutionId, ReversalId, TransactionId,
     },
     item::ItemStatus,
     ledger::Account,
@@ -67,6 +67,8 @@ own_id_scalars! {
     EventId, "Something that happened.";
     TransactionId, "A ledger transaction.";
     CalculationId, "One run of the calculator.";
+    AuditId, "An entry of the audit log.";
+    ResolutionId, "What people say became of a payment.";
 }
 
 /// Three forms: a UUID, an `ObjectId`, a prefixed id.

@@ -54,6 +54,30 @@ fn the_edge_declares_its_own_errors() {
 }
 
 #[test]
+fn each_operation_says_who_may() {
+    let document = document();
+    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearerAuth"]);
+    let told = |path: &str, method: &str| {
+        let operation = &document["paths"][path][method];
+        assert_eq!(operation["security"], json!([{ "bearerAuth": [] }]), "{method} {path}");
+        let forbidden = &operation["responses"]["403"]["description"];
+        json!([operation["x-permission"], operation["x-roles"], operation["description"], forbidden])
+    };
+    let make = "The id decides what becomes of it.\n\nRoles: `admin`, `system`.";
+    let only = "Only `admin` and `system` may schedule payouts.";
+    assert_eq!(told("/things", "post"), json!(["schedule", ["admin", "system"], make, only]));
+    let part = "The arguments are in another order than the path has them.\n\nRoles: any.";
+    let default = "The role of the bearer token does not allow this.";
+    assert_eq!(told("/things/{thing}/parts/{part}", "get"), json!(["calculate", ["*"], part, default]));
+    assert_eq!(told("/things", "get")[1].as_array().unwrap().len(), 6);
+    let open = document["paths"]["/health"]["get"].as_object().unwrap();
+    for key in ["security", "x-permission", "x-roles"] {
+        assert!(!open.contains_key(key), "{key}");
+    }
+}
+
+#[test]
 fn parameters_bear_their_own_names() {
     let document = document();
     let names = |path: &str| {

@@ -63,11 +63,14 @@ async fn who_is_not_known_is_401() {
 #[tokio::test]
 async fn who_may_not_is_403_with_the_code_of_the_endpoint() {
     let server = server();
-    let auditor =
-        async |method, path| Answer::of(server.request(method, path).header("Authorization", token("auditor"))).await;
-    auditor(Method::GET, "/things").await.refused(StatusCode::FORBIDDEN, "forbidden");
-    auditor(Method::POST, "/things").await.refused(StatusCode::FORBIDDEN, "not_system");
-    assert_eq!(auditor(Method::GET, "/things/thing_1/parts/1").await.status, 200);
+    let ask =
+        async |role, method, path| Answer::of(server.request(method, path).header("Authorization", token(role))).await;
+    ask("creator", Method::GET, "/things").await.refused(StatusCode::FORBIDDEN, "forbidden");
+    assert_eq!(ask("creator", Method::GET, "/things/thing_1/parts/1").await.status, 200);
+    assert_eq!(ask("viewer", Method::GET, "/things").await.status, 200);
+    let refusal = ask("viewer", Method::POST, "/things").await.refused(StatusCode::FORBIDDEN, "not_system");
+    let expected = "The role `viewer` does not allow this. Only `admin` and `system` may schedule payouts.";
+    assert_eq!(refusal["message"], expected);
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 
 use super::{
     super::{
-        auth::{Auth, Authenticated},
+        auth::Auth,
         idempotency::{Keeper, Key, Once},
         params::PathParam,
         payload::{Body, Js},
         problem::{Answer as Outcome, ApiError, Problem},
         responses::responses,
+        roles::may,
         scalars::Sc,
     },
     sample::{NewThing, Thing, ThingId},
@@ -60,7 +61,7 @@ impl Making {
     #[oai(path = "/once", method = "post", operation_id = "once")]
     async fn once(
         &self,
-        _auth: Auth<Authenticated>,
+        _auth: Auth<may::Calculate>,
         body: Body<NewThing>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Outcome<Once<Made>> {
@@ -71,7 +72,7 @@ impl Making {
     #[oai(path = "/bound", method = "post", operation_id = "bound")]
     async fn bound(
         &self,
-        _auth: Auth<Authenticated>,
+        _auth: Auth<may::Calculate>,
         body: Body<NewThing>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Outcome<Made> {
@@ -82,7 +83,7 @@ impl Making {
     #[oai(path = "/things/:thing/copies", method = "post", operation_id = "copy")]
     async fn copy(
         &self,
-        _auth: Auth<Authenticated>,
+        _auth: Auth<may::Calculate>,
         thing: PathParam<Sc<ThingId>>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Outcome<Once<Made>> {

@@ -1,7 +1,7 @@
 //! An API with one endpoint of each kind, written the way endpoints are written here.
 
 use super::super::{
-    auth::{AdminOrSystem, Auth, Authenticated, Scheduler},
+    auth::Auth,
     fault::Fault,
     fields::{Field, Fields},
     idempotency::Key,
@@ -10,6 +10,7 @@ use super::super::{
     payload::{Body, FromBody, Js},
     problem::Answer,
     responses::responses,
+    roles::may,
     scalars::{Sc, Scalar},
 };
 use app::{
@@ -217,7 +218,7 @@ impl Sample {
     #[oai(path = "/things", method = "post", operation_id = "makeThing")]
     async fn make(
         &self,
-        _auth: Auth<Scheduler>,
+        _auth: Auth<may::Schedule>,
         body: Body<NewThing>,
         #[oai(name = "Idempotency-Key")] _key: Key,
     ) -> Answer<MakeThing> {
@@ -243,7 +244,7 @@ impl Sample {
     #[oai(path = "/things/:thing/parts/:part", method = "get", operation_id = "readPart")]
     async fn part(
         &self,
-        _auth: Auth<Authenticated>,
+        _auth: Auth<may::Calculate>,
         part: PathParam<Sc<Amount>>,
         thing: PathParam<Sc<ThingId>>,
     ) -> Answer<ReadPart> {
@@ -278,7 +279,7 @@ impl Lists {
     #[oai(path = "/things", method = "get", operation_id = "listThings")]
     async fn list(
         &self,
-        _auth: Auth<AdminOrSystem>,
+        _auth: Auth<may::Read>,
         limit: LimitParam,
         starting_after: AfterParam<ThingId>,
     ) -> Answer<ListThings> {

@@ -59,7 +59,9 @@ fn our_own_tokens_are_honoured() {
     let key = key();
     let subject: Requester = "5F1A7C3E-0000-4000-8000-00000000000A".parse().unwrap();
     let token = key.sign(&subject, "system", Duration::from_secs(60)).unwrap();
-    assert_eq!(key.verify(&token), Ok(Caller { subject, role: "system".to_owned() }));
+    let caller = key.verify(&token).unwrap();
+    assert_eq!(caller, Caller { subject, role: "system".to_owned() });
+    assert_eq!(caller.known_role(), Some(Role::System));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::sql::dialect::Dialect;
 
-pub(super) const MIGRATION: Script = Script { name: "m0001_tables", statements: script };
+pub(super) const MIGRATION: Script = Script { name: "m0001_foundation", statements: script };
 
 fn script(dialect: Dialect) -> String {
     let mut script = spell(dialect, TABLES);
@@ -70,8 +70,8 @@ const FIXED: [(&str, &[&str]); 4] = [
             "created_at",
         ],
     ),
-    ("instructions", &["id", "batch_id", "rail", "currency", "amount_minor", "generation", "body", "first_sent_at"]),
-    ("instruction_items", &["instruction_id", "item_id", "seq", "wire_ref", "amount_minor"]),
+    ("instructions", &["id", "batch_id", "rail", "currency", "amount_minor", "generation", "body"]),
+    ("instruction_items", &["instruction_id", "item_id", "seq", "wire_ref", "amount_minor", "destination"]),
 ];
 
 const TABLES: &str = "
@@ -101,11 +101,13 @@ CREATE TABLE recipients (
   payout_minimums {text} NOT NULL,
   rail {text} NOT NULL,
   details {text} NOT NULL,
+  destination_set_by {text} NOT NULL,
   created_at {int} NOT NULL,
   updated_at {int} NOT NULL,
   revision {int} NOT NULL CHECK (revision >= 1),
   CONSTRAINT recipients_pkey PRIMARY KEY (id)
 ) {table};
+CREATE INDEX recipients_by_rail ON recipients (rail, id);
 
 CREATE TABLE batches (
   id {id} NOT NULL,
@@ -126,6 +128,9 @@ CREATE TABLE batches (
   model_hash {bytes} CHECK (length(model_hash) = 32),
   as_of {int},
   execute_at {int},
+  due_at {int} NOT NULL,
+  approvals_required {int} NOT NULL CHECK (approvals_required >= 0),
+  approvals_given {int} NOT NULL CHECK (approvals_given >= 0),
   fingerprint {bytes} CHECK (length(fingerprint) = 32),
   job_id {id} NOT NULL,
   items_count {int} NOT NULL CHECK (items_count >= 0),
@@ -136,6 +141,8 @@ CREATE TABLE batches (
   revision {int} NOT NULL CHECK (revision >= 1),
   CONSTRAINT batches_pkey PRIMARY KEY (id),
   CONSTRAINT batches_escrow UNIQUE (escrow_id),
+  -- An approval names the maker, and can name nobody else.
+  CONSTRAINT batches_maker UNIQUE (id, scheduled_by),
   CHECK (amount_minor = deductions_minor + fee_minor + tax_minor + total_net_minor),
   -- A release has an escrow and a model, a carry has a recipient, and neither has what is the other's.
   CHECK ((kind = 'release') = (amount_minor > 0)),
@@ -164,11 +171,13 @@ CREATE TABLE items (
   reversed_minor {int} NOT NULL CHECK (reversed_minor BETWEEN 0 AND amount_minor),
   taken_minor {int} NOT NULL CHECK (taken_minor BETWEEN 0 AND payable_minor),
   attempts {int} NOT NULL CHECK (attempts >= 0),
+  retries {int} NOT NULL CHECK (retries >= 0),
+  not_before {int},
   status {text} NOT NULL CHECK (status IN (
     'scheduled', 'pending_kyc', 'processing', 'in_doubt', 'paid', 'failed', 'returned', 'cancelled')),
   hold_reason {text} CHECK (hold_reason IN (
     'recipient_pending', 'recipient_blocked', 'recipient_placeholder', 'recipient_unregistered',
-    'destination_unusable', 'instruction_impossible')),
+    'destination_unusable', 'instruction_impossible', 'recipient_must_act', 'operator_hold')),
   reference {text},
   reason {text},
   processed_at {int},
@@ -195,18 +204,16 @@ CREATE TABLE instructions (
   amount_minor {int} NOT NULL CHECK (amount_minor > 0),
   generation {int} NOT NULL CHECK (generation >= 1),
   body {bytes} NOT NULL,
-  tries {int} NOT NULL CHECK (tries >= 1),
+  tries {int} NOT NULL CHECK (tries >= 0),
   first_sent_at {int} NOT NULL,
   last_sent_at {int} NOT NULL,
-  status {text} NOT NULL CHECK (status IN ('sent', 'accepted', 'refused')),
-  reference {text},
-  reason {text},
+  open {bool} NOT NULL,
   revision {int} NOT NULL CHECK (revision >= 1),
-  CONSTRAINT instructions_pkey PRIMARY KEY (id),
-  CHECK (reference IS NULL OR status = 'accepted'),
-  CHECK ((reason IS NOT NULL) = (status = 'refused'))
+  CONSTRAINT instructions_pkey PRIMARY KEY (id)
 ) {table};
 CREATE INDEX instructions_by_batch ON instructions (batch_id, id);
+-- Of most instructions nothing is left to be learned.
+CREATE INDEX instructions_open ON instructions (batch_id, id) WHERE open;
 
 CREATE TABLE instruction_items (
   instruction_id {id} NOT NULL REFERENCES instructions (id),
@@ -214,12 +221,24 @@ CREATE TABLE instruction_items (
   seq {int} NOT NULL CHECK (seq >= 0),
   wire_ref {text} NOT NULL,
   amount_minor {int} NOT NULL CHECK (amount_minor > 0),
+  destination {bytes} NOT NULL CHECK (length(destination) = 32),
+  outcome {text} NOT NULL CHECK (outcome IN (
+    'sent', 'accepted', 'refused', 'absent', 'recalled', 'settled', 'stray', 'returned')),
+  reference {text},
+  reason {text},
+  returned_minor {int} NOT NULL CHECK (returned_minor BETWEEN 0 AND amount_minor),
   live {bool} NOT NULL,
-  CONSTRAINT instruction_items_pkey PRIMARY KEY (instruction_id, item_id)
+  CONSTRAINT instruction_items_pkey PRIMARY KEY (instruction_id, item_id),
+  CONSTRAINT instruction_items_wire_ref UNIQUE (wire_ref),
+  CHECK (live = (outcome IN ('sent', 'accepted', 'settled'))),
+  CHECK ((reason IS NOT NULL) = (outcome IN ('refused', 'returned'))),
+  CHECK (reference IS NULL OR outcome IN ('accepted', 'settled', 'returned', 'stray'))
 ) {lean_table};
 -- Two live instructions for one item would pay it twice.
 CREATE UNIQUE INDEX instruction_items_live ON instruction_items (item_id) WHERE live;
 CREATE INDEX instruction_items_past ON instruction_items (item_id) WHERE NOT live;
+-- There are hardly any.
+CREATE INDEX instruction_items_strays ON instruction_items (item_id) WHERE outcome = 'stray';
 
 CREATE TABLE ledger_transactions (
   id {id} NOT NULL,
@@ -232,8 +251,9 @@ CREATE TABLE ledger_transactions (
   CONSTRAINT ledger_transactions_pkey PRIMARY KEY (id)
 ) {lean_table};
 CREATE INDEX ledger_transactions_by_batch ON ledger_transactions (batch_id, id);
--- Nothing is posted twice.
-CREATE UNIQUE INDEX ledger_transactions_once ON ledger_transactions (instruction_id, item_id, kind)
+-- Nothing is posted twice, but what may come back in parts.
+CREATE UNIQUE INDEX ledger_transactions_once ON ledger_transactions
+  (instruction_id, item_id, kind, (CASE WHEN kind IN ('returned_in_part') THEN id ELSE instruction_id END))
   WHERE instruction_id IS NOT NULL;
 
 -- The entries of a transaction are written before its header: when the header comes, all of them are there.
@@ -284,7 +304,9 @@ mod tests {
     use super::*;
     use domain::{
         batch::BatchStatus,
+        instruction::Outcome,
         item::ItemStatus,
+        ledger::TransactionKind,
         recipient::{HoldReason, RecipientStatus},
     };
 
@@ -293,10 +315,17 @@ mod tests {
         let words = BatchStatus::ALL.map(BatchStatus::as_str).into_iter();
         let words = words.chain(ItemStatus::ALL.map(ItemStatus::as_str));
         let words = words.chain(RecipientStatus::ALL.map(RecipientStatus::as_str));
-        let words = words.chain(HoldReason::ALL.map(HoldReason::as_str));
+        let words = words.chain(HoldReason::ALL.map(HoldReason::as_str)).chain(Outcome::WORDS);
         for word in words {
             assert!(TABLES.contains(&format!("'{word}'")), "{word}");
         }
+    }
+
+    #[test]
+    fn whatever_may_be_posted_again_is_named() {
+        let again = TransactionKind::ALL.into_iter().filter(|kind| !kind.is_once());
+        let words: Vec<String> = again.map(|kind| format!("'{}'", kind.as_str())).collect();
+        assert!(TABLES.contains(&format!("CASE WHEN kind IN ({})", words.join(", "))));
     }
 
     #[test]

@@ -1,0 +1,207 @@
+//! A rail sent us a message: what it says is written down with what it changes, in one commit.
+//!
+//! The message is believed only if the rail signed it. The same saying again changes nothing. What it says of payments
+//! that we never ordered, or of other amounts, is stored and calls for a person.
+
+use super::{
+    batch_work::BatchWork,
+    conclude::{self, Conclusion, Contradiction},
+    execute_batch::Known,
+};
+use crate::{
+    RACES_MAX,
+    change::{Change, New, Stored, TakenEvent, Verdict},
+    failure::{Class, Failure},
+    job::{Job, JobKind, Wake},
+    ports::{
+        CommitError, Dice, DuplicateKey, Ids, PayoutRepository, Rails, StoreError,
+        rail::{About, Inbound, IngestError, RailEvent, RailProfile},
+    },
+};
+use domain::{
+    audit::Actor,
+    event::{Alarm, Event},
+    ids::{EventId, JobId},
+    instruction::Instruction,
+    item::ItemStatus,
+    recipient::RailId,
+    timestamp::Timestamp,
+};
+use serde_json::json;
+
+/// What is needed to hear.
+#[derive(Clone, Copy)]
+pub struct Ears<'a> {
+    /// Where batches are kept.
+    pub repository: &'a dyn PayoutRepository,
+    /// Who may speak.
+    pub rails: &'a Rails,
+    /// Names.
+    pub ids: &'a dyn Ids,
+    /// Chance.
+    pub dice: &'a dyn Dice,
+}
+
+/// What was made of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// So many sayings were written down now.
+    pub taken: u32,
+    /// So many were known by their names.
+    pub known: u32,
+}
+
+/// Why a message was not taken, in the order of the checks.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// There is no such rail.
+    #[error("there is no rail `{0}`")]
+    RailNotFound(RailId),
+    /// It is not believed, or cannot be read.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// Our own fault.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+    /// It could not be committed: the rail sends it again.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl From<StoreError> for ReceiveError {
+    fn from(error: StoreError) -> Self {
+        Self::Commit(error.into())
+    }
+}
+
+impl Failure for ReceiveError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::RailNotFound(_) => "rail_not_found",
+            Self::Ingest(IngestError::Forged(_)) => "bad_signature",
+            Self::Ingest(IngestError::Unreadable(_)) => "malformed_message",
+            Self::Ingest(IngestError::NotTaken(_)) => "messages_not_taken",
+            Self::Contradiction(_) => "server_error",
+            Self::Commit(error) => error.code(),
+        }
+    }
+    fn class(&self) -> Class {
+        match self {
+            Self::RailNotFound(_) | Self::Ingest(IngestError::NotTaken(_)) => Class::NotFound,
+            Self::Ingest(IngestError::Forged(_)) => Class::Refused,
+            Self::Ingest(IngestError::Unreadable(_)) => Class::Invalid,
+            Self::Contradiction(_) => Class::Internal,
+            Self::Commit(error) => error.class(),
+        }
+    }
+}
+
+/// Takes a message. It is all written down when this answers.
+///
+/// # Errors
+/// See [`ReceiveError`].
+pub async fn receive_notification(ears: Ears<'_>, rail: &RailId, message: Inbound) -> Result<Heard, ReceiveError> {
+    let speaker = ears.rails.get(rail).ok_or_else(|| ReceiveError::RailNotFound(rail.clone()))?;
+    let profile = speaker.profile();
+    let mut heard = Heard::default();
+    for event in speaker.ingest(&message)? {
+        if take(ears, &profile, &event, message.received_at).await? {
+            heard.taken += 1;
+        } else {
+            heard.known += 1;
+        }
+    }
+    Ok(heard)
+}
+
+/// Answers whether it was new.
+pub(crate) async fn take(
+    ears: Ears<'_>,
+    rail: &RailProfile,
+    event: &RailEvent,
+    now: Timestamp,
+) -> Result<bool, ReceiveError> {
+    let mut races = 0;
+    loop {
+        let known = ears.repository.taken_events(&rail.id, std::slice::from_ref(&event.dedupe)).await?;
+        if !known.is_empty() {
+            return Ok(false);
+        }
+        let change = decide(ears, rail, event, now).await?;
+        match ears.repository.commit(change).await {
+            Ok(()) => return Ok(true),
+            Err(CommitError::Duplicate(DuplicateKey::RailEvent(..))) => return Ok(false),
+            Err(CommitError::Stale | CommitError::Duplicate(_)) if races < RACES_MAX => races += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn decide(ears: Ears<'_>, rail: &RailProfile, event: &RailEvent, now: Timestamp) -> Result<Change, ReceiveError> {
+    let instruction = match &event.about {
+        About::Destination(value) => return Ok(details_changed(ears, rail, event, value, now).await?),
+        About::Item(wire_ref) => ears.repository.instruction_of(&rail.id, wire_ref).await?,
+        About::Instruction(id) => ears.repository.instruction(*id).await?.filter(|stored| stored.value.rail == rail.id),
+    };
+    match instruction {
+        Some(stored) => about_ours(ears, rail, event, stored, now).await,
+        None => Ok(about_nothing(ears, rail, event, now)),
+    }
+}
+
+async fn about_ours(
+    ears: Ears<'_>,
+    rail: &RailProfile,
+    event: &RailEvent,
+    stored: Stored<Instruction>,
+    now: Timestamp,
+) -> Result<Change, ReceiveError> {
+    let batch = stored.value.batch;
+    let found = ears.repository.batch_for_execution(batch).await?;
+    let found =
+        found.ok_or_else(|| StoreError::Corrupt(format!("the batch {batch} of an instruction is not there")))?;
+    let mut work = BatchWork::new(found.batch, found.items, Actor::rail(&rail.id), ears.ids);
+    let known = Known::of_events(ears.repository, &work, vec![(&stored.value, event)], found.strays).await?;
+    let facts = known.facts(rail, (ears.ids, ears.dice), now);
+    let mut into = Conclusion::default();
+    let instruction = conclude::hear(&mut work, &mut into, facts, stored.value.clone(), event, (true, true))?;
+    conclude::write_down(&mut into, &stored, instruction);
+    // Even if nothing moves: whoever decides about the batch meanwhile must know of this.
+    work.touch();
+    let next = work.items().filter(|item| item.status() == ItemStatus::Scheduled);
+    let next = next.map(|item| item.not_before.unwrap_or(now)).min();
+    let wake = next.map(|at| Wake { job: work.batch().job, run_at: at.max(work.batch().due_at) });
+    let mut change = work.take_change(None, now);
+    change.wake.extend(wake);
+    into.into_change(&mut change);
+    Ok(change)
+}
+
+/// We never ordered it: that is stored, and a person is needed.
+fn about_nothing(ears: Ears<'_>, rail: &RailProfile, event: &RailEvent, now: Timestamp) -> Change {
+    tracing::error!(rail = %rail.id, name = event.dedupe, "a rail reports on a payment that we never ordered");
+    let about = json!({ "rail": rail.id, "name": event.dedupe, "says": event.what.as_str() });
+    let alarm = Event::alarm(EventId::new(ears.ids.fresh()), Alarm::UnknownPayment, (None, None), about, now);
+    Change { insert: vec![stored(rail, event, Verdict::Alarmed, now)], publish: vec![alarm], ..Change::default() }
+}
+
+/// Whoever is paid there may be paid by now: what is held for them is looked at anew.
+async fn details_changed(
+    ears: Ears<'_>,
+    rail: &RailProfile,
+    event: &RailEvent,
+    value: &str,
+    now: Timestamp,
+) -> Result<Change, StoreError> {
+    let recipients = ears.repository.recipients_paid_at(&rail.id, value).await?;
+    let job =
+        |recipient| Job { id: JobId::new(ears.ids.fresh()), kind: JobKind::ReleaseHeldItems(recipient), run_at: now };
+    let verdict = if recipients.is_empty() { Verdict::Known } else { Verdict::Applied };
+    let enqueue = recipients.into_iter().map(job).collect();
+    Ok(Change { insert: vec![stored(rail, event, verdict, now)], enqueue, ..Change::default() })
+}
+
+fn stored(rail: &RailProfile, event: &RailEvent, verdict: Verdict, received_at: Timestamp) -> New {
+    let (rail, event) = (rail.id.clone(), event.clone());
+    New::RailEvent(Box::new(TakenEvent { rail, event, instruction: None, verdict, received_at }))
+}

@@ -1,0 +1,234 @@
+//! Two people say what became of a payment that no rail can tell any more.
+//!
+//! That is the end of a long road: the rail was asked, the same bytes were sent again as long as its replay window was
+//! open, and asked again. Then one person says what happened and what shows it, and a second one says the same.
+
+use super::{
+    act::{ActError, Acted, Acting},
+    batch_work::BatchWork,
+    conclude::{self, Conclusion, Contradiction},
+    execute_batch::{Known, TRIES_MAX},
+};
+use crate::{
+    RACES_MAX,
+    change::{Change, New, Resolution, ResolutionState, Resolved, Stored, Update},
+    failure::{Class, Failure},
+    idempotency::{Remembering, claim_key::ClaimKeyError},
+    job::Wake,
+    ports::{
+        CommitError, DuplicateKey, StoreError,
+        rail::{Class as RefusalClass, RailProfile, Seen},
+    },
+};
+use domain::{
+    ids::{ItemId, Requester, ResolutionId},
+    instruction::Instruction,
+    item::{Item, ItemStatus},
+    money::Money,
+    timestamp::Timestamp,
+};
+use serde_json::json;
+
+/// What a person says.
+#[derive(Clone, Debug)]
+pub struct ResolveItem {
+    /// Of which item.
+    pub item: ItemId,
+    /// What became of it.
+    pub outcome: Resolved,
+    /// What shows it: a statement, a ticket of the provider.
+    pub evidence: String,
+    /// Who says so.
+    pub requester: Requester,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedItem {
+    /// What was proposed; confirmed, if this was the second person.
+    pub resolution: Resolution,
+    /// The item as it is now.
+    pub acted: Acted,
+}
+
+/// Why it was not taken, in the order of the checks.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveItemError {
+    /// As any action.
+    #[error(transparent)]
+    Act(#[from] ActError),
+    /// The rail may still tell by itself.
+    #[error("the rail may still tell what became of it; not before {0}")]
+    TooEarly(Timestamp),
+    /// The same bytes may still be sent again, and the answer to that tells.
+    #[error("it is still being sent again under its key, which tells what became of it")]
+    StillTried,
+    /// Whoever proposed it cannot confirm it.
+    #[error("`{0}` proposed this: somebody else must confirm it")]
+    SecondPersonNeeded(Requester),
+}
+
+impl From<CommitError> for ResolveItemError {
+    fn from(error: CommitError) -> Self {
+        Self::Act(error.into())
+    }
+}
+impl From<StoreError> for ResolveItemError {
+    fn from(error: StoreError) -> Self {
+        Self::Act(error.into())
+    }
+}
+impl From<Contradiction> for ResolveItemError {
+    fn from(error: Contradiction) -> Self {
+        Self::Act(error.into())
+    }
+}
+
+impl Failure for ResolveItemError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Act(error) => error.code(),
+            Self::TooEarly(_) | Self::StillTried => "too_early",
+            Self::SecondPersonNeeded(_) => "second_person_needed",
+        }
+    }
+    fn class(&self) -> Class {
+        match self {
+            Self::Act(error) => error.class(),
+            Self::TooEarly(_) | Self::StillTried | Self::SecondPersonNeeded(_) => Class::Conflict,
+        }
+    }
+}
+
+/// Proposes what became of an item; or confirms it, if somebody else proposed the same.
+///
+/// # Errors
+/// See [`ResolveItemError`].
+pub async fn resolve_item(
+    acting: Acting<'_>,
+    ask: ResolveItem,
+    remember: &Remembering<ResolvedItem>,
+) -> Result<ResolvedItem, ResolveItemError> {
+    let mut races = 0;
+    loop {
+        let (resolved, change) = decide(acting, &ask).await?;
+        match acting.repository.commit(Change { remember: remember.of(&resolved), ..change }).await {
+            Ok(()) => return Ok(resolved),
+            Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => {
+                return Err(ActError::from(ClaimKeyError::Reused).into());
+            }
+            Err(CommitError::Stale | CommitError::Duplicate(_)) if races < RACES_MAX => races += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn decide(acting: Acting<'_>, ask: &ResolveItem) -> Result<(ResolvedItem, Change), ResolveItemError> {
+    let found = acting.batch_of(ask.item).await?;
+    let strays = found.strays.clone();
+    let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
+    let status = work.item(ask.item).map(Item::status).ok_or(ActError::ItemNotFound(ask.item))?;
+    let live = found.unresolved.into_iter().find(|stored| stored.value.item(ask.item).is_some());
+    let (ItemStatus::InDoubt, Some(instruction)) = (status, live) else {
+        return Err(ActError::NotNow { action: "resolved", status }.into());
+    };
+    let Some(rail) = acting.rails.get(&instruction.value.rail).map(|rail| rail.profile()) else {
+        return Err(ActError::NotNow { action: "resolved", status }.into());
+    };
+    refuse_too_early(&rail, &instruction.value, acting.now)?;
+    let proposed = acting.repository.proposed_resolution(ask.item).await?;
+    let same = |stored: &Stored<Resolution>| {
+        stored.value.outcome == ask.outcome && stored.value.instruction == instruction.value.id
+    };
+    match proposed {
+        Some(first) if same(&first) && first.value.proposed_by == ask.requester => {
+            Err(ResolveItemError::SecondPersonNeeded(ask.requester.clone()))
+        }
+        Some(first) if same(&first) => confirm(acting, ask, &mut work, (first, instruction, &rail, strays)).await,
+        other => Ok(propose(acting, ask, &mut work, other, &instruction.value)),
+    }
+}
+
+/// The replay window and the settle bound must have passed: until then the rail tells by itself.
+fn refuse_too_early(rail: &RailProfile, instruction: &Instruction, now: Timestamp) -> Result<(), ResolveItemError> {
+    let mut not_before = instruction.last_sent_at.after(rail.settle_bound);
+    match rail.replay_window {
+        Some(window) => not_before = not_before.max(instruction.first_sent_at.after(window)),
+        None if !instruction.is_acknowledged() && instruction.tries < TRIES_MAX => {
+            return Err(ResolveItemError::StillTried);
+        }
+        None => {}
+    }
+    if now < not_before { Err(ResolveItemError::TooEarly(not_before)) } else { Ok(()) }
+}
+
+/// The first word. What somebody proposed before, and was something else, is withdrawn.
+fn propose(
+    acting: Acting<'_>,
+    ask: &ResolveItem,
+    work: &mut BatchWork<'_>,
+    before: Option<Stored<Resolution>>,
+    instruction: &Instruction,
+) -> (ResolvedItem, Change) {
+    let resolution = Resolution {
+        id: ResolutionId::new(acting.ids.fresh()),
+        item: ask.item,
+        instruction: instruction.id,
+        outcome: ask.outcome,
+        evidence: ask.evidence.clone(),
+        note: acting.actor.note.clone(),
+        proposed_by: ask.requester.clone(),
+        proposed_at: acting.now,
+        state: ResolutionState::Proposed,
+    };
+    work.touch();
+    let mut change = work.take_change(None, acting.now);
+    if let Some(Stored { value, revision }) = before {
+        let value = Resolution { state: ResolutionState::Withdrawn { at: acting.now }, ..value };
+        change.update.push(Update::Resolution(Stored { value, revision }));
+    }
+    change.insert.push(New::Resolution(resolution.clone()));
+    let after = json!({ "outcome": ask.outcome.as_str(), "evidence": ask.evidence });
+    change.audit.push(acting.audit("item.propose_resolution", ask.item, None, Some(after)));
+    (ResolvedItem { resolution, acted: Acted::of(work, &[ask.item], Vec::new()) }, change)
+}
+
+/// The second word: it becomes true.
+async fn confirm(
+    acting: Acting<'_>,
+    ask: &ResolveItem,
+    work: &mut BatchWork<'_>,
+    (first, stored, rail, strays): (Stored<Resolution>, Stored<Instruction>, &RailProfile, Vec<ItemId>),
+) -> Result<(ResolvedItem, Change), ResolveItemError> {
+    let known = Known::of_events(acting.repository, work, Vec::new(), strays).await?;
+    let facts = known.facts(rail, (acting.ids, acting.dice), acting.now);
+    let mut into = Conclusion::default();
+    let instruction = stored.value.clone();
+    let ordered = instruction.item(ask.item).map_or(0, |part| part.amount_minor);
+    let what = match ask.outcome {
+        Resolved::Paid => Some(Seen::Settled { reference: None }),
+        Resolved::Failed => Some(Seen::Rejected { reason: "resolved_as_failed".to_owned(), class: RefusalClass::Fail }),
+        Resolved::Returned => Some(Seen::Returned {
+            reason: "resolved_as_returned".to_owned(),
+            returned: Money::new(ordered, instruction.currency),
+            reference: None,
+        }),
+        Resolved::NotExecuted => None,
+    };
+    let instruction = match what {
+        Some(what) => conclude::learn(work, &mut into, facts, instruction, ask.item, &what)?.0,
+        None => conclude::given_up(work, &mut into, facts, instruction, ask.item)?,
+    };
+    conclude::write_down(&mut into, &stored, instruction);
+    let wake = Wake { job: work.batch().job, run_at: work.batch().due_at.max(acting.now) };
+    let mut change = work.take_change(None, acting.now);
+    change.wake.push(wake);
+    into.into_change(&mut change);
+    let state = ResolutionState::Confirmed { by: ask.requester.clone(), at: acting.now };
+    let resolution = Resolution { state, ..first.value };
+    change.update.push(Update::Resolution(Stored { value: resolution.clone(), revision: first.revision }));
+    let before = json!({ "proposedBy": resolution.proposed_by });
+    let after = json!({ "outcome": ask.outcome.as_str(), "evidence": ask.evidence });
+    change.audit.push(acting.audit("item.confirm_resolution", ask.item, Some(before), Some(after)));
+    Ok((ResolvedItem { resolution, acted: Acted::of(work, &[ask.item], Vec::new()) }, change))
+}
