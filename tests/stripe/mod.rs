@@ -58,7 +58,8 @@ fn rail(url: &str) -> StripeConnect {
     .expect("settings that work")
 }
 
-fn destination(account: &str) -> Destination {
+/// That account.
+pub fn destination(account: &str) -> Destination {
     let details = json!({ "account": account }).as_object().cloned().unwrap();
     Destination { rail: "stripe_connect".parse().unwrap(), details }
 }
