@@ -4,7 +4,7 @@ use adapters::rails::simulator::provider::{HttpAnswer, HttpRequest, SimulatorHtt
 use app::ports::rail::Inbound;
 use domain::timestamp::Timestamp;
 use poem::{
-    Body, Endpoint, EndpointExt, Request, Response, Server,
+    Body, Endpoint, Request, Response, Server,
     endpoint::make,
     http::StatusCode,
     listener::{Acceptor, Listener, TcpListener},
@@ -73,18 +73,27 @@ pub(super) fn provider(http: SimulatorHttp) -> impl Endpoint {
     })
 }
 
-/// Always the same answer, with the path it was asked for as its `location`.
+/// Always the same answer.
 pub(super) fn always(status: u16, body: Vec<u8>) -> impl Endpoint {
     let body = Arc::new(body);
-    make(move |request: Request| {
-        let (body, location) = (body.clone(), format!("/again{}", request.uri().path()));
+    make(move |_: Request| {
+        let body = body.clone();
         async move {
-            let status = StatusCode::from_u16(status).unwrap();
-            let response = Response::builder().status(status).header("location", location);
+            let response = Response::builder().status(StatusCode::from_u16(status).unwrap());
             Ok::<_, poem::Error>(response.body(Body::from(body.to_vec())))
         }
     })
-    .boxed()
+}
+
+/// Sends everybody on to another server.
+pub(super) fn redirect(url: String) -> impl Endpoint {
+    make(move |request: Request| {
+        let location = format!("{url}{}", request.uri().path());
+        async move {
+            let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
+            Ok::<_, poem::Error>(response.header("location", location).finish())
+        }
+    })
 }
 
 /// What came in, and how many are still refused before one is taken.

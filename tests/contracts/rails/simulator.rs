@@ -608,7 +608,10 @@ async fn a_call_to_nobody_never_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_says_neither_yes_nor_no_is_doubt() {
+    let mut too_large = vec![b' '; 1 << 20];
+    too_large.extend(b"{\"error\":{\"code\":\"transfer_not_found\"}}");
     let wrong = [
+        (404, too_large),
         (200, b"{}".to_vec()),
         (200, b"<html>".to_vec()),
         (204, Vec::new()),
@@ -619,7 +622,6 @@ async fn what_says_neither_yes_nor_no_is_doubt() {
         (409, Vec::new()),
         (500, Vec::new()),
         (503, Vec::new()),
-        (200, vec![b' '; (1 << 20) + 1]),
     ];
     for (status, body) in wrong {
         let server = Served::start(served::always(status, body)).await;
@@ -632,6 +634,17 @@ async fn what_says_neither_yes_nor_no_is_doubt() {
         let recalled = simulator.recall(&sent, &[sent.items[0].item]).await;
         assert!(matches!(recalled, Recall::Unknown { .. }), "{status}: {recalled:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sends_us_elsewhere() {
+    let bench = over_http().await;
+    let elsewhere = Served::start(served::redirect(bench.provider.url())).await;
+    let simulator = Simulator::connect(&elsewhere.url(), None).unwrap();
+    let sent = sent(&simulator, 1, json!({})).await;
+    assert!(matches!(simulator.submit(&sent).await, Submit::Unknown { .. }));
+    assert!(matches!(simulator.query(&sent).await, Lookup::CannotTell { .. }));
+    assert_eq!(book(&bench.simulator().await).await, []);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ impl Remote {
         let mut answer = request.send().await.map_err(|error| {
             let cause = causes(&error);
             // No connection ever stood, so nothing was sent.
-            if true || error.is_connect() || error.is_builder() { Failed::NotSent(cause) } else { Failed::Lost(cause) }
+            if error.is_connect() || error.is_builder() { Failed::NotSent(cause) } else { Failed::Lost(cause) }
         })?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let mut body = Vec::new();

@@ -84,7 +84,12 @@ impl Staff {
         let settings = settings(&write).await?;
         let mut live = Live::read(&write).await?;
         let mut answers = Vec::new();
-        for Order { key, body, .. } in group {
+        for Order { key, body, answer } in group {
+            // Who waits no longer must not find it executed much later: after the settle bound, absence is proof.
+            if answer.is_closed() {
+                answers.push(Answered::Silence);
+                continue;
+            }
             answers.push(self.answer(&write, &mut live, (settings, now), (key, body)).await?);
         }
         live.keep(&write).await?;
