@@ -12,3 +12,4 @@ mod end_to_end;
 mod harness;
 mod house;
 mod stories;
+mod stripe;

@@ -2,6 +2,7 @@
 
 mod served;
 mod simulator;
+mod stripe;
 
 use app::ports::{
     PayoutRail,
@@ -387,5 +388,18 @@ on_every_rail! {
     what_never_came_or_is_not_in_it_cannot_be_recalled
     a_message_that_comes_twice_says_the_same
     a_message_that_the_rail_did_not_sign_says_nothing
+    whoever_must_act_first_is_known_before_anything_is_sent
+}
+
+// What a rail promises that pays at once or not at all.
+rail_contract! { stripe_connect: crate::contracts::rails::stripe::bench();
+    preparing_twice_gives_the_same_bytes
+    more_items_than_fit_are_not_put_into_one_instruction
+    a_destination_is_checked_before_it_is_stored
+    the_same_instruction_submitted_twice_has_effect_once
+    a_key_that_comes_back_with_another_body_is_never_executed
+    every_saying_is_about_the_payment_and_names_its_amount
+    what_is_refused_is_never_executed
+    what_was_executed_is_never_said_not_to_be
     whoever_must_act_first_is_known_before_anything_is_sent
 }

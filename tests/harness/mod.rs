@@ -5,6 +5,7 @@ pub mod chance;
 pub mod databases;
 pub mod home;
 pub mod process;
+pub mod stripe;
 pub mod world;
 
 /// A named test of each sentence, on SQLite and on PostgreSQL.

@@ -18,6 +18,7 @@ mod schemathesis;
 mod server;
 mod soak;
 mod step;
+mod stripe;
 mod tally;
 mod test;
 mod workspace;

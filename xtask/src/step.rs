@@ -13,6 +13,8 @@ pub enum Step {
     Postgres,
     /// Every cargo test.
     Test,
+    /// Stripe's own SDK finds nothing to say against the rail and its simulator.
+    Stripe,
     /// The specification is true on SQLite.
     Schemathesis,
     /// The specification is true on PostgreSQL.
@@ -23,12 +25,13 @@ pub enum Step {
 
 impl Step {
     /// Every step, cheap ones first, so that a slip of the pen costs seconds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Format,
         Self::Clippy,
         Self::Build,
         Self::Postgres,
         Self::Test,
+        Self::Stripe,
         Self::Schemathesis,
         Self::SchemathesisPostgres,
         Self::Client,
@@ -42,6 +45,7 @@ impl Step {
             Self::Build => "build",
             Self::Postgres => "postgres",
             Self::Test => "test",
+            Self::Stripe => "stripe",
             Self::Schemathesis => "schemathesis",
             Self::SchemathesisPostgres => "schemathesis-postgres",
             Self::Client => "client",
@@ -56,6 +60,7 @@ impl Step {
             Self::Build => "the workspace builds (debug)",
             Self::Postgres => "a PostgreSQL server answers",
             Self::Test => "every cargo test passes",
+            Self::Stripe => "Stripe's own SDK agrees with the rail and its simulator",
             Self::Schemathesis => "the API keeps its specification, on SQLite",
             Self::SchemathesisPostgres => "the API keeps its specification, on PostgreSQL",
             Self::Client => "a generated TypeScript client compiles and works",
@@ -66,7 +71,7 @@ impl Step {
         match self {
             Self::Format | Self::Clippy | Self::Build | Self::Postgres => &[],
             Self::Test | Self::SchemathesisPostgres => &[Self::Build, Self::Postgres],
-            Self::Schemathesis | Self::Client => &[Self::Build],
+            Self::Stripe | Self::Schemathesis | Self::Client => &[Self::Build],
         }
     }
 
@@ -100,7 +105,7 @@ mod tests {
         check(&[Step::Format], "fmt");
         check(&[Step::Client], "build client");
         check(&[Step::Client, Step::Test], "build postgres test client");
-        check(&[], "fmt clippy build postgres test schemathesis schemathesis-postgres client");
+        check(&[], "fmt clippy build postgres test stripe schemathesis schemathesis-postgres client");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::postgres::{Postgres, URL_VARIABLE};
 use crate::process;
 use crate::schemathesis::{self, Effort};
 use crate::step::Step;
+use crate::stripe;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 use std::time::{Duration, Instant};
@@ -63,6 +64,7 @@ impl<'a> Trial<'a> {
                 Ok(())
             }
             Step::Test => self.cargo_test(&["--no-fail-fast"], &[]),
+            Step::Stripe => stripe::judge(self.workspace),
             Step::Schemathesis => schemathesis::on_sqlite(
                 self.workspace,
                 Effort { examples_max: 40, limit: Duration::from_secs(15 * 60) },

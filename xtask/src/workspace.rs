@@ -35,7 +35,16 @@ impl Workspace {
 
     /// The binary that the build step made.
     pub fn service(&self) -> Result<PathBuf> {
-        let path = self.target.join("debug").join("disburse");
+        self.built("disburse")
+    }
+
+    /// An example that the build step made.
+    pub fn example(&self, name: &str) -> Result<PathBuf> {
+        self.built(&format!("examples/{name}"))
+    }
+
+    fn built(&self, name: &str) -> Result<PathBuf> {
+        let path = self.target.join("debug").join(name);
         if path.is_file() {
             Ok(path)
         } else {

@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The reason why an account cannot be paid whose capability is not active.
-const NOT_ACTIVE: &str = "transfers_not_active";
+/// The reason why an account cannot be paid whose capability is not active: the one with which Stripe would refuse.
+const NOT_ACTIVE: &str = "insufficient_capabilities_for_transfer";
 /// Codes that say that there is nobody there who could be paid by us.
 const NOBODY: [&str; 2] = ["account_invalid", "resource_missing"];
 /// More accounts than this are not remembered.
