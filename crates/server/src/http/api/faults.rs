@@ -250,7 +250,7 @@ impl Faults {
             times: body.0.times.and_then(|times| u32::try_from(times).ok()),
         };
         key.once(service.keeper(), set, async |_remember| {
-            Ok(faults.set_fault(fault).await.map_err(BookDown).map_err(ApiError::from)?)
+            faults.set_fault(fault).await.map_err(BookDown).map_err(ApiError::from)
         })
         .await
     }
