@@ -258,7 +258,7 @@ async fn ask(
     }));
     for (profile, before, lookup) in answers.await {
         let came = if matches!(lookup, Lookup::CannotTell { .. }) { Came::Nothing } else { Came::Answer };
-        if ports.gates.report(&profile.id, came, ports.dice, now) {
+        if ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now) {
             paused.insert(profile.id.clone());
         }
         let instruction = &before.value;
@@ -559,7 +559,7 @@ async fn submit(
     let mut heard = Vec::new();
     for (before, rail, submitted) in join_all(calls).await {
         if let (Some(submitted), Some(rail)) = (&submitted, &rail)
-            && ports.gates.report(&rail.id, came(submitted), ports.dice, now)
+            && ports.gates.report(&rail.id, (before.value.id, came(submitted)), ports.dice, now)
         {
             paused.insert(rail.id.clone());
         }

@@ -166,7 +166,7 @@ fn in_doubt(
             message,
             "Nothing is to be done yet: the rail is asked, and where it is safe the same order is sent again under the same key.",
         );
-        return why.at(not_before.max(now));
+        return if is_tried { why } else { why.at(not_before) };
     }
     Why::new(
         "resolution_needed",
