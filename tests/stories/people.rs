@@ -164,25 +164,27 @@ pub async fn two_people_say_what_became_of_a_doubt(stage: &Stage<'_>) {
     .into_iter()
     .enumerate()
     {
+        // Somebody else each time, so that nothing of one story is in the next.
+        let who = format!("rec_{at}");
         let executed = matches!(outcome, Resolved::Paid | Resolved::Returned);
-        stage.rail.script("rec_ana", if executed { Script::SilentAfter } else { Script::SilentBefore });
-        stage.model(shares(&[("rec_ana", 100)])).await;
+        stage.rail.script(&who, if executed { Script::SilentAfter } else { Script::SilentBefore });
+        stage.model(shares(&[(&who, 100)])).await;
         let batch = stage.release(&format!("esc_{at}"), 10_000, "USD").await;
         // The rail was silent before: its gate is shut for a moment.
         stage.pass(Duration::from_secs(120)).await;
-        let item = stage.item(&batch, "rec_ana").await;
+        let item = stage.item(&batch, &who).await;
         assert_eq!(item.status(), ItemStatus::InDoubt);
         let early = stage.resolve("usr_ann", item.id, outcome).await.unwrap_err();
         assert_eq!(early.code(), "too_early", "the rail may still tell");
         stage.pass(HOUR).await;
         stage.resolve("usr_ann", item.id, outcome).await.unwrap();
-        assert_eq!(stage.status(&batch, "rec_ana").await, ItemStatus::InDoubt, "one word is not enough");
+        assert_eq!(stage.status(&batch, &who).await, ItemStatus::InDoubt, "one word is not enough");
         let alone = stage.resolve("usr_ann", item.id, outcome).await.unwrap_err();
         assert_eq!(alone.code(), "second_person_needed");
         stage.resolve("usr_bob", item.id, outcome).await.unwrap();
-        assert_eq!(stage.status(&batch, "rec_ana").await, status);
+        assert_eq!(stage.status(&batch, &who).await, status);
         if outcome == Resolved::Returned {
-            stage.rail.send_back("rec_ana", 9_500);
+            stage.rail.send_back(&who, 9_500);
         }
         stage.assert_balanced().await;
         let again = stage.resolve("usr_cem", item.id, outcome).await.unwrap_err();

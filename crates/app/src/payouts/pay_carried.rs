@@ -311,15 +311,14 @@ fn book(
         count: counts,
         post: post.into_iter().flatten().collect(),
         enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }],
-        audit: vec![AuditEntry {
-            id: AuditId::new(ids.fresh()),
-            at: now,
-            actor: Actor::of(&batch.scheduled_by),
-            action: "batch.pay_carried".to_owned(),
-            subject: id.to_string(),
-            before: None,
-            after: Some(serde_json::json!({ "recipientId": recipient, "payableAmount": due.payable_minor })),
-        }],
+        audit: vec![AuditEntry::made(
+            AuditId::new(ids.fresh()),
+            Actor::of(&batch.scheduled_by),
+            "batch.pay_carried",
+            id,
+            serde_json::json!({ "recipientId": recipient, "payableAmount": due.payable_minor }),
+            now,
+        )],
         publish: vec![Event::batch(EventId::new(ids.fresh()), &batch, batch.status, now)],
         insert: vec![New::Batch(batch.clone()), New::Inputs(inputs), New::Item(item), New::Line(line)],
         ..Change::default()

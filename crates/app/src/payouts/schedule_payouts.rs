@@ -348,20 +348,14 @@ fn book(
 }
 
 fn audit(batch: &Batch, ids: &dyn Ids) -> AuditEntry {
-    AuditEntry {
-        id: AuditId::new(ids.fresh()),
-        at: batch.created_at,
-        actor: Actor::of(&batch.scheduled_by),
-        action: "batch.schedule".to_owned(),
-        subject: batch.id.to_string(),
-        before: None,
-        after: Some(json!({
-            "escrowId": batch.escrow(),
-            "amount": batch.amount_minor,
-            "currency": batch.currency,
-            "status": batch.status.as_str(),
-        })),
-    }
+    let said = json!({
+        "escrowId": batch.escrow(),
+        "amount": batch.amount_minor,
+        "currency": batch.currency,
+        "status": batch.status.as_str(),
+    });
+    let (id, actor) = (AuditId::new(ids.fresh()), Actor::of(&batch.scheduled_by));
+    AuditEntry::made(id, actor, "batch.schedule", batch.id, said, batch.created_at)
 }
 
 /// So many days, each of 24 hours.
