@@ -258,7 +258,8 @@ pub async fn so_many_as_the_policy_asks_for_must_approve(stage: &Stage<'_>) {
     stage.approve("usr_bob", &batch).await.unwrap();
     stage.work().await;
     assert_eq!(stage.rail.calls().len(), 0);
-    stage.approve("usr_cem", &batch).await.unwrap();
+    // She may give it again.
+    stage.approve("usr_ann", &batch).await.unwrap();
     stage.work().await;
     assert_eq!(batch_status(stage, &batch).await, BatchStatus::Completed);
 }

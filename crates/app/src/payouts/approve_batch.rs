@@ -131,12 +131,16 @@ async fn decide(acting: Acting<'_>, ask: &ApproveBatch) -> Result<(Acted, Change
     if ask.hash.is_some_and(|seen| seen != now) {
         return Err(ApproveBatchError::ContentChanged { now });
     }
-    let counts = |approval: &Approval| *approval.approver() == ask.approver && approval.items() == plan.content();
+    let counts = |approval: &Approval| {
+        *approval.approver() == ask.approver
+            && approval.items() == plan.content()
+            && approval.is_valid(&policy.approval, acting.now)
+    };
     let maker = found.batch.value.scheduled_by.clone();
     let (content, note) = (plan.content().clone(), acting.actor.note.clone());
     let approval = Approval::try_new(ask.batch, maker, ask.approver.clone(), content, note, acting.now)
         .map_err(|_| ApproveBatchError::MakerIsChecker(ask.approver.clone(), "the batch"))?;
-    if found.approvals.iter().any(counts) && plan.approvals().given > 0 {
+    if found.approvals.iter().any(counts) {
         return Err(ApproveBatchError::AlreadyApproved(ask.approver.clone()));
     }
     let before = found.batch.value.approvals;

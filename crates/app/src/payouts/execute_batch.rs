@@ -52,6 +52,8 @@ use std::{
 pub const SLICE_ITEMS_MAX: usize = 64;
 /// Shortest and longest time before an unresolved instruction is looked at again.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Longest time before one is looked at again that the rail has: it reports by itself, and this is the net.
+const LOOK_AGAIN_ACKNOWLEDGED: Duration = Duration::from_secs(3_600);
 /// How long a call to a rail takes at most: what the port promises.
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// How often the same bytes are sent under one key. Beyond that the rail is only asked.
@@ -163,7 +165,8 @@ impl Looks {
     /// At what the rail will know later: seldom, if it was sent long ago.
     fn at_unresolved(&mut self, instruction: &Instruction, dice: &dyn Dice) {
         let age = self.now.since(instruction.last_sent_at).max(self.now.since(instruction.first_sent_at) / 4);
-        let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1), 0, LOOK_AGAIN.1);
+        let most = if instruction.is_acknowledged() { LOOK_AGAIN_ACKNOWLEDGED } else { LOOK_AGAIN.1 };
+        let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, most), 0, most);
         self.at(self.now.after(pause));
     }
 
@@ -246,9 +249,6 @@ async fn ask(
             }
         }
     }
-    if not_asked {
-        looks.at(now);
-    }
     let answers = join_all(calls.into_iter().map(|(profile, before)| async {
         let lookup = match ports.rails.get(&profile.id) {
             Some(rail) => rail.query(&before.value).await,
@@ -256,7 +256,9 @@ async fn ask(
         };
         (profile, before, lookup)
     }));
+    let mut is_told_something = false;
     for (profile, before, lookup) in answers.await {
+        is_told_something |= !matches!(lookup, Lookup::CannotTell { .. });
         let came = if matches!(lookup, Lookup::CannotTell { .. }) { Came::Nothing } else { Came::Answer };
         if ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now) {
             paused.insert(profile.id.clone());
@@ -277,6 +279,10 @@ async fn ask(
             Lookup::CannotTell { .. } => Answer::Unknown,
         };
         asked.heard.push(Heard { before, rail: Some(profile), answer });
+    }
+    if not_asked {
+        // The others at once, unless the rail has nothing to say: then it is not asked the next ones in a hurry.
+        looks.at(if is_told_something { now } else { now.after(LOOK_AGAIN.0) });
     }
     asked
 }
