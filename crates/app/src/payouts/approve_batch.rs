@@ -120,6 +120,9 @@ async fn decide(acting: Acting<'_>, ask: &ApproveBatch) -> Result<(Acted, Change
     let mut found = acting.batch(ask.batch).await?;
     let plan = Plan::read(acting.repository, acting.rails, &found, acting.now).await?;
     if !plan.approvals().are_missing() {
+        // What asked for it may be gone since the batch was last looked at: then it is looked at now.
+        let wake = Wake { job: found.batch.value.job, run_at: plan.due_at().max(acting.now) };
+        acting.repository.commit(Change { wake: vec![wake], ..Change::default() }).await?;
         return Err(ApproveBatchError::NotNeeded);
     }
     refuse_makers(acting, &found, &plan, &ask.approver).await?;

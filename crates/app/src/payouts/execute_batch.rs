@@ -54,6 +54,8 @@ pub const SLICE_ITEMS_MAX: usize = 64;
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Longest time before one is looked at again that the rail has: it reports by itself, and this is the net.
 const LOOK_AGAIN_ACKNOWLEDGED: Duration = Duration::from_secs(3_600);
+/// How often a batch is looked at that waits for somebody to say yes.
+const LOOK_AGAIN_UNAPPROVED: Duration = Duration::from_secs(300);
 /// How long a call to a rail takes at most: what the port promises.
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// How often the same bytes are sent under one key. Beyond that the rail is only asked.
@@ -181,6 +183,11 @@ impl Looks {
         let free_at = self.sending_from.max(plan.due_at()).max(self.now);
         if let Some(due) = waiting.map(|item| item.not_before.unwrap_or(free_at).max(free_at)).min() {
             self.at(due);
+        }
+        // Nobody tells a batch that an approval has run out, or that what asked for one is gone: somebody was paid there
+        // meanwhile, a destination was changed back, a part was cancelled.
+        if plan.approvals().are_missing() {
+            self.at(self.now.after(LOOK_AGAIN_UNAPPROVED));
         }
     }
 }
@@ -380,7 +387,10 @@ async fn new_instructions(
         if admitted.calls < wanted {
             looks.sending_from = looks.sending_from.max(admitted.again_at);
         }
-        for group in orders.chunks(grain).take(usize::try_from(admitted.calls).unwrap_or(usize::MAX)) {
+        // Only what the gate lets through is asked for beforehand: a rail that is shut is not asked either.
+        let calls = usize::try_from(admitted.calls).unwrap_or(usize::MAX);
+        let admitted = orders.into_iter().take(calls.saturating_mul(grain)).collect();
+        for group in ready(ports, work, admitted, now).await?.chunks(grain) {
             let Some(instruction) = instruction(ports, rail, work, group, now)? else { continue };
             for ((item, _), part) in group.iter().zip(&instruction.items) {
                 let id = TransactionId::new(ports.ids.fresh());
@@ -439,7 +449,7 @@ async fn due(
         }
     }
     due.truncate(SLICE_ITEMS_MAX);
-    ready(ports, work, due, now).await
+    Ok(due)
 }
 
 /// Those whose rail says that they can be paid there now. The others are held until they act.
