@@ -264,6 +264,41 @@ pub async fn so_many_as_the_policy_asks_for_must_approve(stage: &Stage<'_>) {
     assert_eq!(batch_status(stage, &batch).await, BatchStatus::Completed);
 }
 
+pub async fn what_needs_no_approval_any_more_is_paid_without_one(stage: &Stage<'_>) {
+    let rule = json!({ "when": "new_destination", "approvals": 1 });
+    stage.policy(json!({ "approval": { "rules": [rule] } })).await;
+    let first = two(stage).await;
+    let second = stage.release("esc_2", 10_000, "USD").await;
+    assert_eq!(second.status, BatchStatus::AwaitingApproval);
+    stage.work().await;
+    stage.approve("usr_boss", &first).await.unwrap();
+    stage.work().await;
+    // Both were paid there by now: nothing is new about the second one.
+    assert_eq!(stage.approve("usr_boss", &second).await.unwrap_err().code(), "approval_not_needed");
+    stage.work().await;
+    assert_eq!(batch_status(stage, &second).await, BatchStatus::Completed);
+    // And without anybody asking: it is looked at from time to time.
+    stage.register("rec_cem", PAID).await;
+    stage.model(shares(&[("rec_cem", 100)])).await;
+    let third = stage.release("esc_3", 10_000, "USD").await;
+    let fourth = stage.release("esc_4", 10_000, "USD").await;
+    stage.work().await;
+    stage.approve("usr_boss", &third).await.unwrap();
+    stage.work().await;
+    stage.pass(Duration::from_secs(600)).await;
+    assert_eq!(batch_status(stage, &fourth).await, BatchStatus::Completed);
+}
+
+pub async fn a_batch_whose_rail_does_not_answer_is_not_cancelled_and_says_so(stage: &Stage<'_>) {
+    stage.rail.script("rec_ana", Script::SilentBefore);
+    stage.rail.script("rec_ben", Script::SilentBefore);
+    let batch = two(stage).await;
+    stage.work().await;
+    let refused = stage.act("usr_op", Action::CancelBatch(batch.id)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.class()), ("unavailable", app::failure::Class::Unavailable));
+    assert_eq!(batch_status(stage, &batch).await, BatchStatus::Processing);
+}
+
 pub async fn a_calendar_decides_when_a_batch_is_due(stage: &Stage<'_>) {
     // Every day at nine, and not before a release is two days old.
     let calendar = json!({ "cron": "0 9 * * *", "timeZone": "UTC", "minimumAgeSeconds": 172_800 });
