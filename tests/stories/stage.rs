@@ -101,7 +101,7 @@ impl<'a> Stage<'a> {
             effective_from: None,
             effective_to: None,
             version: None,
-            requester: read("usr_author"),
+            actor: Actor::of(&read("usr_author")),
         };
         publish_revenue_model(self.ports.repository.as_ref(), &self.ids, now, ask).await.unwrap();
     }
@@ -114,7 +114,7 @@ impl<'a> Stage<'a> {
             tax: person.tax.map(|tax| serde_json::from_value::<TaxProfile>(tax).unwrap()),
             payout_minimums: person.minimum.into_iter().map(|(code, minor)| (read(code), minor)).collect(),
             destination: Destination::bare(read("simulator")),
-            requester: read("usr_clerk"),
+            actor: Actor::of(&read("usr_clerk")),
         };
         let now = self.ports.now().await;
         register_recipient(self.ports.repository.as_ref(), &self.rails, &self.ids, now, ask).await.unwrap();
@@ -133,7 +133,7 @@ impl<'a> Stage<'a> {
             as_of: None,
             execute_at: None,
             deductions: Vec::new(),
-            requester: read("usr_escrow"),
+            actor: Actor::of(&read("usr_escrow")),
         };
         let now = self.ports.now().await;
         let repository = self.ports.repository.as_ref();
@@ -272,7 +272,7 @@ impl<'a> Stage<'a> {
             currency: None,
             strategy: read(strategy),
             reason: None,
-            requester: read("usr_support"),
+            actor: Actor::of(&read("usr_support")),
         };
         let now = self.ports.now().await;
         reverse_revenue(self.ports.repository.as_ref(), &self.ids, now, ask, &Remembering::nothing()).await
@@ -283,7 +283,11 @@ impl<'a> Stage<'a> {
 
     /// Pays what is carried, whatever the minimum.
     pub async fn pay_carried(&self, recipient: &str, currency: &str) -> Result<Batch, PayCarriedError> {
-        let ask = PayCarried { recipient: read(recipient), currency: read(currency), requester: read("usr_operator") };
+        let ask = PayCarried {
+            recipient: read(recipient),
+            currency: read(currency),
+            actor: Actor::of(&read("usr_operator")),
+        };
         let now = self.ports.now().await;
         let repository = self.ports.repository.as_ref();
         pay_carried(repository, &self.rails, &self.ids, now, ask, &Remembering::nothing()).await

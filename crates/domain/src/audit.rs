@@ -67,6 +67,10 @@ impl Actor {
     pub fn rail(rail: &crate::recipient::RailId) -> Self {
         Self { name: format!("rail:{rail}"), ..Self::worker() }
     }
+    /// The same as the subject of a token; our worker, if no token named them.
+    pub fn requester(&self) -> Requester {
+        self.name.parse().unwrap_or_else(|_| Requester::worker())
+    }
     /// The same with a note.
     #[must_use]
     pub fn saying(self, note: Option<String>) -> Self {

@@ -22,7 +22,7 @@ use domain::{
     counter::CounterKey,
     currency::Currency,
     event::Event,
-    ids::{AuditId, BatchId, EventId, ItemId, JobId, RecipientId, Requester, TransactionId},
+    ids::{AuditId, BatchId, EventId, ItemId, JobId, RecipientId, TransactionId},
     item::Item,
     ledger::{Unbalanced, postings},
     recipient::{HoldReason, Recipient},
@@ -37,7 +37,7 @@ pub struct PayCarried {
     /// What is carried in this currency.
     pub currency: Currency,
     /// Who asks.
-    pub requester: Requester,
+    pub actor: Actor,
 }
 
 /// Why nothing was booked, in the order of the checks.
@@ -108,7 +108,7 @@ pub async fn pay_carried(
     ask: PayCarried,
     remember: &Remembering<Batch>,
 ) -> Result<Batch, PayCarriedError> {
-    let PayCarried { recipient, currency, requester } = ask;
+    let PayCarried { recipient, currency, actor } = ask;
     let mut races = 0;
     loop {
         let known = known(repository, &recipient).await?;
@@ -123,9 +123,9 @@ pub async fn pay_carried(
         let Some(due) = balance.due(0, grain) else {
             return Err(PayCarriedError::NothingCarried(recipient, currency));
         };
-        let mut draft = draft(&recipient, currency, &requester, due, (ids, now));
+        let mut draft = draft(&recipient, currency, &actor, due, (ids, now));
         plan_new_batch(repository, rails, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
-        let (batch, change) = book(draft, &balance, due, (ids, now))?;
+        let (batch, change) = book(draft, &balance, due, (&actor, ids, now))?;
         match repository.commit(Change { remember: remember.of(&batch), ..change }).await {
             Ok(()) => return Ok(batch),
             Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => return Err(ClaimKeyError::Reused.into()),
@@ -153,10 +153,10 @@ pub async fn pay_carried_if_enough(
             let balance = Balance::read(repository, &recipient, currency).await?;
             let minimum = known.as_ref().map_or(0, |known| minimum_minor(known, currency));
             let Some(due) = balance.due(minimum, granularity_minor(known.as_ref(), currency, rails)) else { continue };
-            let requester = Requester::worker();
-            let mut draft = draft(&recipient, currency, &requester, due, (ids, now));
+            let actor = Actor::worker();
+            let mut draft = draft(&recipient, currency, &actor, due, (ids, now));
             plan_new_batch(repository, rails, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
-            let (_, change) = book(draft, &balance, due, (ids, now))
+            let (_, change) = book(draft, &balance, due, (&actor, ids, now))
                 .map_err(|error| ExecuteBatchError::Contradiction(error.into()))?;
             repository.commit(Change { lease: Some(LeaseStep::Keep(lease.clone())), ..change }).await?;
         }
@@ -225,7 +225,7 @@ struct Draft {
 fn draft(
     recipient: &RecipientId,
     currency: Currency,
-    requester: &Requester,
+    actor: &Actor,
     due: Due,
     (ids, now): (&dyn Ids, Timestamp),
 ) -> Draft {
@@ -234,7 +234,7 @@ fn draft(
     let batch = Batch {
         id,
         origin: Origin::Carry(recipient.clone()),
-        scheduled_by: requester.clone(),
+        scheduled_by: actor.requester(),
         currency,
         amount_minor: 0,
         deductions_minor: 0,
@@ -259,7 +259,7 @@ fn book(
     Draft { batch, item, recipient }: Draft,
     balance: &Balance,
     due: Due,
-    (ids, now): (&dyn Ids, Timestamp),
+    (actor, ids, now): (&Actor, &dyn Ids, Timestamp),
 ) -> Result<(Batch, Change), Unbalanced> {
     let id = batch.id;
     let line = BatchLine {
@@ -296,7 +296,7 @@ fn book(
         enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }],
         audit: vec![AuditEntry::made(
             AuditId::new(ids.fresh()),
-            Actor::of(&batch.scheduled_by),
+            actor.clone(),
             "batch.pay_carried",
             id,
             serde_json::json!({ "recipientId": recipient, "payableAmount": due.payable_minor }),

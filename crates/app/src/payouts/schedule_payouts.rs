@@ -21,7 +21,7 @@ use domain::{
     calculation::{self, Calculation, CalculationError, Deduction, LawBroken, Line, Request},
     day::Day,
     event::Event,
-    ids::{AuditId, BatchId, EscrowId, EventId, ItemId, JobId, MilestoneId, ProjectId, Requester, TransactionId},
+    ids::{AuditId, BatchId, EscrowId, EventId, ItemId, JobId, MilestoneId, ProjectId, TransactionId},
     item::Item,
     ledger::{Unbalanced, postings},
     money::Money,
@@ -50,7 +50,7 @@ pub struct SchedulePayouts {
     /// What is taken off before the split.
     pub deductions: Vec<Deduction>,
     /// Who asks.
-    pub requester: Requester,
+    pub actor: Actor,
 }
 
 impl SchedulePayouts {
@@ -270,7 +270,7 @@ fn draft(
     let batch = Batch {
         id,
         origin: Origin::Release(Box::new(release)),
-        scheduled_by: ask.requester.clone(),
+        scheduled_by: ask.actor.requester(),
         currency: ask.amount.currency,
         amount_minor: ask.amount.amount_minor,
         deductions_minor: totals.deductions_minor,
@@ -322,22 +322,22 @@ fn book(
         post,
         enqueue,
         publish: events(&batch, &items, ids, now),
-        audit: vec![audit(&batch, ids)],
+        audit: vec![audit(&batch, &ask.actor, ids)],
         insert: rows.chain(items.into_iter().map(New::Item)).chain(lines.into_iter().map(New::Line)).collect(),
         ..Change::default()
     };
     Ok((batch, change))
 }
 
-fn audit(batch: &Batch, ids: &dyn Ids) -> AuditEntry {
+fn audit(batch: &Batch, actor: &Actor, ids: &dyn Ids) -> AuditEntry {
     let said = json!({
         "escrowId": batch.escrow(),
         "amount": batch.amount_minor,
         "currency": batch.currency,
         "status": batch.status.as_str(),
     });
-    let (id, actor) = (AuditId::new(ids.fresh()), Actor::of(&batch.scheduled_by));
-    AuditEntry::made(id, actor, "batch.schedule", batch.id, said, batch.created_at)
+    let id = AuditId::new(ids.fresh());
+    AuditEntry::made(id, actor.clone(), "batch.schedule", batch.id, said, batch.created_at)
 }
 
 /// So many days, each of 24 hours.

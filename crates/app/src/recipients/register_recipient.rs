@@ -12,7 +12,7 @@ use domain::{
     audit::{Actor, AuditEntry},
     currency::Currency,
     event::Event,
-    ids::{AuditId, EventId, JobId, RecipientId, Requester},
+    ids::{AuditId, EventId, JobId, RecipientId},
     recipient::{Destination, Recipient, RecipientStatus},
     tax::TaxProfile,
     timestamp::Timestamp,
@@ -34,7 +34,7 @@ pub struct RegisterRecipient {
     /// Where the money goes.
     pub destination: Destination,
     /// Who asks.
-    pub requester: Requester,
+    pub actor: Actor,
 }
 
 /// What became of it.
@@ -105,7 +105,7 @@ pub async fn register_recipient(
         }
         let new = known.is_none();
         let recipient = recipient(&ask, known.as_ref(), now);
-        match repository.commit(change(recipient.clone(), known, &ask.requester, ids, now)).await {
+        match repository.commit(change(recipient.clone(), known, &ask.actor, ids, now)).await {
             Ok(()) => return Ok(Registered { recipient, new }),
             Err(CommitError::Stale | CommitError::Duplicate(DuplicateKey::Recipient(_))) if races < RACES_MAX => {
                 races += 1;
@@ -151,7 +151,7 @@ fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Ti
         destination: ask.destination.clone(),
         destination_set_by: match known {
             Some(known) if known.value.destination == ask.destination => known.value.destination_set_by.clone(),
-            _ => ask.requester.clone(),
+            _ => ask.actor.requester(),
         },
         created_at: known.map_or(now, |known| known.value.created_at),
         updated_at: now,
@@ -161,14 +161,14 @@ fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Ti
 fn change(
     recipient: Recipient,
     known: Option<Stored<Recipient>>,
-    requester: &Requester,
+    actor: &Actor,
     ids: &dyn Ids,
     now: Timestamp,
 ) -> Change {
     let audit = AuditEntry {
         id: AuditId::new(ids.fresh()),
         at: now,
-        actor: Actor::of(requester),
+        actor: actor.clone(),
         action: "recipient.set".to_owned(),
         subject: recipient.id.to_string(),
         before: known.as_ref().map(|known| facts(&known.value)),
@@ -216,7 +216,7 @@ mod tests {
             tax: None,
             payout_minimums: BTreeMap::new(),
             destination: Destination::bare("simulator".parse().unwrap()),
-            requester: "usr_1".parse().unwrap(),
+            actor: Actor::of(&"usr_1".parse().unwrap()),
         }
     }
     fn knowing(known: Option<Stored<Recipient>>) -> MockPayoutRepository {

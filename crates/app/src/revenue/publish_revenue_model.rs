@@ -10,7 +10,7 @@ use crate::{
 use domain::{
     audit::{Actor, AuditEntry},
     event::Event,
-    ids::{AuditId, EventId, ProjectId, Requester},
+    ids::{AuditId, EventId, ProjectId},
     revenue_model::{ModelSpec, ModelStatus, ModelVersion},
     timestamp::Timestamp,
 };
@@ -32,7 +32,7 @@ pub struct PublishRevenueModel {
     /// The model.
     pub spec: ModelSpec,
     /// Who asks.
-    pub requester: Requester,
+    pub actor: Actor,
 }
 
 /// What became of it.
@@ -127,7 +127,7 @@ pub async fn publish_revenue_model(
         }
         let version = next(newest.as_ref(), &ask, now)?;
         let said = json!({ "version": version.version, "status": version.status.as_str(), "hash": version.hash });
-        let (id, actor) = (AuditId::new(ids.fresh()), Actor::of(&ask.requester));
+        let (id, actor) = (AuditId::new(ids.fresh()), ask.actor.clone());
         let change = Change {
             audit: vec![AuditEntry::made(id, actor, "model.publish", &version.project, said, now)],
             publish: vec![Event::model_stored(EventId::new(ids.fresh()), &version)],
@@ -172,7 +172,7 @@ fn next(
         effective_to: ask.effective_to,
         hash: ask.spec.hash(),
         spec: ask.spec.clone(),
-        created_by: ask.requester.clone(),
+        created_by: ask.actor.requester(),
         created_at: now,
     })
 }
@@ -193,7 +193,7 @@ mod tests {
             effective_from: None,
             effective_to: None,
             spec,
-            requester: "usr_1".parse().unwrap(),
+            actor: Actor::of(&"usr_1".parse().unwrap()),
         }
     }
     fn other() -> ModelSpec {

@@ -20,7 +20,7 @@ use domain::{
     counter::CounterKey,
     currency::Currency,
     event::{Event, EventKind},
-    ids::{AuditId, EscrowId, EventId, JobId, RecipientId, Requester, ReversalId},
+    ids::{AuditId, EscrowId, EventId, JobId, RecipientId, ReversalId},
     revenue_model::spec::FeeOnRefund,
     reversal::{self, Remaining, Reversal, ReversalError, ReversalLine, Strategy},
     timestamp::Timestamp,
@@ -48,7 +48,7 @@ pub struct ReverseRevenue {
     /// Why, in the caller's words.
     pub reason: Option<String>,
     /// Who asks.
-    pub requester: Requester,
+    pub actor: Actor,
 }
 
 impl ReverseRevenue {
@@ -266,7 +266,7 @@ async fn decide(
         strategy: ask.strategy.clone(),
         platform_minor: if ask.strategy == Strategy::Platform { ask.amount_minor } else { 0 },
         reason: ask.reason.clone(),
-        requested_by: ask.requester.clone(),
+        requested_by: ask.actor.requester(),
         fingerprint: ask.fingerprint(),
         created_at: now,
     };
@@ -285,7 +285,7 @@ async fn decide(
     });
     let mut counts: Vec<Count> = counts.collect();
 
-    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), Actor::of(&ask.requester), ids);
+    let mut work = BatchWork::new(found.batch.clone(), found.items.clone(), ask.actor.clone(), ids);
     work.touch();
     let booking = Booking { repository, found: &found, reversal: &reversal, ids, now };
     let booked = book_lines(booking, &mut work, lines.clone()).await?;
@@ -298,7 +298,7 @@ async fn decide(
     let reversed = Reversed { reversal: reversal.clone(), escrow: ask.escrow.clone(), lines };
 
     let said = json!({ "escrowId": ask.escrow, "amount": ask.amount_minor, "strategy": ask.strategy.to_string() });
-    let actor = Actor::of(&ask.requester).saying(ask.reason.clone());
+    let actor = ask.actor.clone().saying(ask.reason.clone());
     let id = AuditId::new(ids.fresh());
     change.audit.push(AuditEntry::made(id, actor, "revenue.reverse", &reversal.id, said, now));
     change.insert.push(New::Reversal(reversal));

@@ -30,7 +30,7 @@ fn ask() -> SchedulePayouts {
         as_of: None,
         execute_at: None,
         deductions: vec![],
-        requester: "usr_1".parse().unwrap(),
+        actor: Actor::of(&"usr_1".parse().unwrap()),
     }
 }
 
@@ -181,7 +181,7 @@ async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches()
         let mut repository = store();
         let existing = first.clone();
         repository.expect_batch_by_escrow().returning(move |_| Ok(Some(existing.clone())));
-        let again = SchedulePayouts { amount: usd(amount), requester: "usr_other".parse().unwrap(), ..ask() };
+        let again = SchedulePayouts { amount: usd(amount), actor: Actor::of(&"usr_other".parse().unwrap()), ..ask() };
         let error = schedule(&repository, again).await.unwrap_err();
         assert_eq!((error.code(), error.class()), ("already_scheduled", Class::Conflict));
         let expected = json!({ "batchId": first.id, "status": "scheduled", "requestMatches": matches });

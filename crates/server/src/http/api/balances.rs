@@ -1,6 +1,6 @@
 //! What a recipient has and owes, and how what is carried is paid.
 
-use super::{Tag, batches::BatchView};
+use super::{Tag, actions::actor, batches::BatchView};
 use crate::{
     compose::Service,
     http::{
@@ -196,7 +196,7 @@ impl Balances {
     ) -> Answer<Once<PayAnswer>> {
         let service = &self.0;
         let recipient = recipient_id.0.0;
-        let ask = PayCarried { recipient, currency: body.0.currency.0, requester: auth.0.subject };
+        let ask = PayCarried { recipient, currency: body.0.currency.0, actor: actor(&auth.0, None) };
         let (repository, ids) = (service.repository.as_ref(), service.ids.as_ref());
         key.once(service.keeper(), paid, async |remember| {
             let now = service.now().await?;

@@ -1,6 +1,6 @@
 //! A project's revenue model: `PUT` stores a version, `GET` reads them.
 
-use super::{Tag, model_body::ModelBody, there, values::Facts};
+use super::{Tag, actions::actor, model_body::ModelBody, there, values::Facts};
 use crate::{
     compose::Service,
     http::{
@@ -206,7 +206,7 @@ impl Models {
             effective_from: body.effective_from.map(|at| at.0),
             effective_to: body.effective_to.map(|at| at.0),
             spec: body.spec(),
-            requester: auth.0.subject,
+            actor: actor(&auth.0, None),
         };
         let now = service.now().await?;
         let Published { version, new, faults: _ } =

@@ -1,6 +1,6 @@
 //! `PUT` and `GET /recipients/{recipientId}`.
 
-use super::{Tag, tax_body, there, values::Amount};
+use super::{Tag, actions::actor, tax_body, there, values::Amount};
 use crate::{
     compose::Service,
     http::{
@@ -242,7 +242,7 @@ impl Recipients {
             tax: tax_profile.map(|profile| profile.0).or(short),
             payout_minimums: payout_minimums.unwrap_or_default().into_iter().map(minimum).collect(),
             destination,
-            requester: auth.0.subject,
+            actor: actor(&auth.0, None),
         };
         let now = service.now().await?;
         let Registered { recipient, new } =

@@ -1,6 +1,6 @@
 //! `POST /revenue/schedule-payouts` and `POST /revenue/calculate`.
 
-use super::{Tag, calculation_view::CalculationView, model_body::ModelBody, values::Amount};
+use super::{Tag, actions::actor, calculation_view::CalculationView, model_body::ModelBody, values::Amount};
 use crate::{
     compose::Service,
     http::{
@@ -292,7 +292,7 @@ impl Revenue {
             as_of: as_of.map(|at| at.0),
             execute_at: execute_at.map(|at| at.0),
             deductions: deductions.unwrap_or_default().into_iter().map(Deduction::from).collect(),
-            requester: auth.0.subject,
+            actor: actor(&auth.0, None),
         };
         let (repository, ids) = (service.repository.as_ref(), service.ids.as_ref());
         key.bound(service.keeper(), scheduled, async |remember| {

@@ -1,6 +1,6 @@
 //! Refunds and other reversals: a part of a release is taken back.
 
-use super::{Tag, calculation_view::RuleTaxView, there, values::Amount};
+use super::{Tag, actions::actor, calculation_view::RuleTaxView, there, values::Amount};
 use crate::{
     compose::Service,
     http::{
@@ -235,7 +235,7 @@ impl Reversals {
             currency: currency.map(|currency| currency.0),
             strategy: strategy.map(|strategy| strategy.0).unwrap_or_default(),
             reason,
-            requester: auth.0.subject,
+            actor: actor(&auth.0, None),
         };
         let (repository, ids) = (service.repository.as_ref(), service.ids.as_ref());
         key.once(service.keeper(), reversed, async |remember| {
