@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The end of the year 9999: test tokens do not expire, and no test reads a clock for them.
-const NEVER: u64 = 253_402_300_799;
+pub const NEVER: u64 = 253_402_300_799;
 
 /// A deployment: the real server over a database of its own.
 pub struct World {
