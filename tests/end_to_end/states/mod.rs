@@ -5,7 +5,7 @@ pub mod payment;
 use super::{release, shares};
 use crate::harness::{
     home::Engine,
-    world::{World, text},
+    world::{World, list, text},
 };
 use domain::{batch::BatchStatus, item::table};
 use payment::{Cells, LATER, NET, Payment, batch_statuses};
@@ -383,8 +383,8 @@ async fn a_batch_waits_for_approval(engine: Engine) -> Cells {
     payment.stands("paid", &["worker record_intent", "rail settle"], &["sent", "paid"], "paid").await;
     let deeds = world.deeds(&payment.batch).await;
     assert_eq!(deeds.last().map(String::as_str), Some("usr_ann batch.approve"), "{deeds:?}");
-    let events: BTreeSet<String> =
-        world.events(&payment.batch, 1).await.iter().map(|event| text(event, "type")).collect();
-    assert!(events.contains("payout.approval.given"), "{events:?}");
+    let batch = world.batch(&payment.batch).await;
+    let told: BTreeSet<String> = list(&batch, "timeline").iter().map(|event| text(event, "type")).collect();
+    assert!(told.contains("payout.approval.given"), "{told:?}");
     payment.end().await
 }

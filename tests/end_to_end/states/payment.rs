@@ -28,6 +28,32 @@ pub struct Payment<'w> {
     pub item: String,
 }
 
+/// A move, as the audit log tells it.
+#[derive(Debug)]
+struct Move {
+    /// Who, and what.
+    told: String,
+    step: String,
+    from: String,
+    to: String,
+    at: String,
+}
+
+impl Move {
+    fn read(entry: &Value) -> Option<Self> {
+        let word = |value: &Value| value["status"].as_str().map(str::to_owned);
+        let (from, to) = (word(&entry["before"])?, word(&entry["after"])?);
+        let (actor, action) = (text(entry, "actor"), text(entry, "action"));
+        let who = match actor.as_str() {
+            "sys_worker" => "worker",
+            "rail:simulator" => "rail",
+            other => other,
+        };
+        let step = action.strip_prefix("item.").unwrap_or(&action).to_owned();
+        Some(Self { told: format!("{who} {step}"), step, from, to, at: text(entry, "at") })
+    }
+}
+
 /// The accounts that a posting debits and credits, by their kinds.
 fn accounts(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match kind {
@@ -102,55 +128,49 @@ impl<'w> Payment<'w> {
         assert_eq!(self.world.hear(&said).await.with(200), json!({ "taken": 1, "known": 0 }));
     }
 
-    /// Moves of it in the audit log: who, what, from where, to where.
-    async fn moves(&self) -> Vec<[String; 4]> {
-        let word = |value: &Value| value["status"].as_str().map(str::to_owned);
-        let of = |entry: &Value| {
-            let actor = match text(entry, "actor").as_str() {
-                "sys_worker" => "worker".to_owned(),
-                "rail:simulator" => "rail".to_owned(),
-                other => other.to_owned(),
-            };
-            let action = text(entry, "action");
-            let step = action.strip_prefix("item.").unwrap_or(&action).to_owned();
-            Some([actor, step, word(&entry["before"])?, word(&entry["after"])?])
-        };
-        self.world.audit(&self.item).await.iter().filter_map(of).collect()
+    /// Moves of it in the audit log.
+    async fn moves(&self) -> Vec<Move> {
+        self.world.audit(&self.item).await.iter().filter_map(Move::read).collect()
     }
 
     /// Its status, once that many moves were made; every move, by whom, and the posting, the event and the entry of the
     /// audit log that it made; why it is not paid; and the books.
     pub async fn stands(&self, status: &str, moved: &[&str], posted: &[&str], why: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
-        let moves = loop {
-            let moves = self.moves().await;
-            if moves.len() >= moved.len() {
-                break moves;
+        let (item, moves) = loop {
+            let (item, moves) = (self.world.item(&self.item).await, self.moves().await);
+            let told: Vec<&str> = moves.iter().map(|one| one.told.as_str()).collect();
+            let stands = (text(&item, "status"), text(&item["why"], "code"));
+            let is_there = (stands.0.as_str(), stands.1.as_str()) == (status, why);
+            if is_there && told == moved {
+                break (item, moves);
             }
-            assert!(Instant::now() < deadline, "after {PATIENCE:?} {} only did {moves:?}", self.recipient);
+            let is_past = told.len() > moved.len() || !moved.starts_with(&told);
+            let has_time = Instant::now() < deadline && !is_past;
+            assert!(has_time, "{} is {stands:?} and not {status} {why}, by {told:?} and not {moved:?}", self.recipient);
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        let told: Vec<String> = moves.iter().map(|[who, what, ..]| format!("{who} {what}")).collect();
-        assert_eq!(told, moved, "{}", self.recipient);
-        let item = self.world.item(&self.item).await;
-        assert_eq!((text(&item, "status").as_str(), text(&item["why"], "code").as_str()), (status, why));
         for pair in moves.windows(2) {
-            assert_eq!(pair[0][3], pair[1][2], "a move between those of {moves:?} is not in the audit log");
+            assert_eq!(pair[0].to, pair[1].from, "a move between those of {moves:?} is not in the audit log");
         }
-        if let Some([.., to]) = moves.last() {
-            assert_eq!(to, status);
+        if let Some(last) = moves.last() {
+            assert_eq!(last.to, status);
         }
 
-        let events = self.world.events(&self.batch, 1).await;
-        let of_item = events.iter().filter(|event| event["itemId"] == self.item.as_str());
+        let batch = self.world.batch(&self.batch).await;
+        let of_item = list(&batch, "timeline").iter().filter(|event| event["itemId"] == self.item.as_str());
         let told: Vec<String> = of_item
             .filter_map(|event| Some(event["type"].as_str()?.strip_prefix("payout.item.")?.to_owned()))
             .collect();
-        let reached: Vec<&str> = moves.iter().map(|[.., to]| to.as_str()).collect();
+        let mut reached: Vec<&str> = moves.iter().map(|one| one.to.as_str()).collect();
+        // What is held when it is booked says so.
+        if moves.first().map_or(status, |first| first.from.as_str()) == "pending_kyc" {
+            reached.insert(0, "pending_kyc");
+        }
         assert_eq!(told, reached, "each move has its event");
 
         self.assert_posted(posted).await;
-        self.world.assert_books_balanced().await;
+        self.world.assert_books_balance_soon().await;
         item
     }
 
@@ -176,8 +196,12 @@ impl<'w> Payment<'w> {
         let item = self.world.item(&self.item).await;
         let expected = if item["status"] == "paid" { number(&item, "payableAmount") } else { 0 };
         assert_eq!(self.world.kept(&self.item).await, expected, "{item:#}");
-        self.world.assert_books_balanced().await;
-        let mut cells: Cells = self.moves().await.into_iter().map(|[_, step, from, _]| (step, from)).collect();
+        self.world.assert_books_balance_soon().await;
+        let moves = self.moves().await;
+        let mut cells: Cells = moves.iter().map(|one| (one.step.clone(), one.from.clone())).collect();
+        // What was settled and returned by one commit came from where it was before.
+        let at_once = moves.windows(2).filter(|pair| pair[0].at == pair[1].at);
+        cells.extend(at_once.map(|pair| (pair[1].step.clone(), pair[0].from.clone())));
         cells.extend(batch_statuses(self.world, &self.batch).await);
         cells
     }
@@ -185,9 +209,13 @@ impl<'w> Payment<'w> {
 
 /// What a batch has been, by its events; it is now what the last of them says.
 pub async fn batch_statuses(world: &World, batch: &str) -> Cells {
-    let events = world.events(batch, 1).await;
+    let details = world.batch(batch).await;
+    let events = list(&details, "timeline");
     let status = |event: &Value| Some(event["type"].as_str()?.strip_prefix("payout.batch.")?.to_owned());
     let statuses: Vec<String> = events.iter().filter_map(status).collect();
-    assert_eq!(statuses.last(), Some(&text(&world.batch(batch).await, "status")));
+    assert_eq!(statuses.last(), Some(&text(&details, "status")));
+    // And all of that is told to the world.
+    let ids = |events: &[Value]| events.iter().map(|event| text(event, "eventId")).collect::<BTreeSet<_>>();
+    assert_eq!(ids(&world.events(batch, events.len()).await), ids(events));
     statuses.into_iter().map(|status| ("batch".to_owned(), status)).collect()
 }
