@@ -18,7 +18,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 on_both_databases! {
@@ -124,15 +124,11 @@ async fn world_with(engine: Engine, stripe_url: &str) -> World {
     World::in_home(home.with("DISBURSE_STRIPE_API_BASE", stripe_url), &[]).await
 }
 
-fn now_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    i64::try_from(since.as_secs()).expect("a small number")
-}
-
 /// A message comes over HTTP, signed with that.
 async fn stripe_says(world: &World, body: &str, secret: &str) -> crate::harness::answer::Answer {
     let request = world.request(Method::POST, "/rails/stripe/webhooks");
-    let request = request.header("Stripe-Signature", sign(body, &[secret], now_seconds()));
+    let now = world.advance(1).await.unix_micros() / 1_000_000;
+    let request = request.header("Stripe-Signature", sign(body, &[secret], now));
     world.send(request.header("Content-Type", "application/json").body(body.to_owned())).await
 }
 

@@ -40,8 +40,10 @@ impl Person<'_> {
 
 /// The path of an action on an item or a batch.
 pub fn action(what: &str, subject: &str) -> String {
-    let kind = if subject.starts_with("batch_") { "batches" } else { "items" };
-    format!("/payouts/{kind}/{subject}/{what}")
+    let under = if subject.starts_with("batch_") { "/payouts/batches/" } else { "/payouts/items/" };
+    let known = ["/approve", "/cancel", "/hold", "/release", "/resolve", "/retry"];
+    let path = known.iter().find(|path| path[1..] == *what).unwrap_or_else(|| panic!("nobody can {what}"));
+    format!("{under}{subject}{path}")
 }
 
 impl World {
