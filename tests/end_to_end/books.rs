@@ -126,8 +126,12 @@ async fn money_booked_to_the_wrong_recipient_is_found(engine: Engine) {
 async fn money_that_only_the_provider_knows_of_is_found(engine: Engine) {
     let desk = Desk::new(engine).await;
     let book = simulator(&desk.world).await;
-    let copy = "INSERT INTO transfers SELECT 'sim_zzzzzzzzzzzzzzzzzzzzzzzzzz', 'ins_7zzzzzzzzzzzzzzzzzzzzzzzzz', body_sha256,
-        item_id, recipient_id, amount_minor, currency, outcome, created_at FROM transfers WHERE recipient_id = 'rec_ana'";
+    let copy = "INSERT INTO events SELECT 'sev_zzzzzzzzzzzzzzzzzzzzzzzzzz', 'sim_zzzzzzzzzzzzzzzzzzzzzzzzzz', seq, what, at, code,
+          returned_minor
+        FROM events WHERE transfer_id = (SELECT id FROM transfers WHERE recipient_id = 'rec_ana');
+        INSERT INTO transfers SELECT 'sim_zzzzzzzzzzzzzzzzzzzzzzzzzz', 'ins_7zzzzzzzzzzzzzzzzzzzzzzzzz', item_id, reference,
+          recipient_id, amount_minor, executes_minor, currency, silent_until, created_at
+        FROM transfers WHERE recipient_id = 'rec_ana'";
     book.execute_unprepared(copy).await.expect("the simulator's book is a file");
     desk.differs("rail_book:simulator", &[("ins_7zzzzzzzzzzzzzzzzzzzzzzzzz", 0, 700)]).await;
 }

@@ -127,7 +127,9 @@ async fn an_item_is_read_with_its_attempts(engine: Engine) {
     let transfers = world.transfers().await;
     let [transfer] = transfers.as_slice() else { panic!("{transfers:#?}") };
     assert_eq!(attempt["instructionId"], transfer["idempotencyKey"], "the key is the instruction's id");
-    assert_eq!((&attempt["status"], &attempt["reference"]), (&Value::from("accepted"), &transfer["id"]));
+    let [part] = list(attempt, "parts") else { panic!("{attempt:#}") };
+    assert_eq!((&attempt["status"], &part["status"]), (&Value::from("settled"), &Value::from("settled")));
+    assert_eq!((&part["itemId"], &part["reference"]), (&item["itemId"], &transfer["id"]));
     assert_eq!(
         (attempt["generation"].as_i64(), attempt["tries"].as_i64(), attempt["amount"].as_i64()),
         (Some(1), Some(1), Some(1_000))

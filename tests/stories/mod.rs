@@ -91,6 +91,8 @@ on_every_store! {
         whoever_made_a_batch_does_not_approve_it
         an_approval_is_of_what_was_seen_and_of_nothing_else
         so_many_as_the_policy_asks_for_must_approve
+        what_needs_no_approval_any_more_is_paid_without_one
+        a_batch_whose_rail_does_not_answer_is_not_cancelled_and_says_so
         a_calendar_decides_when_a_batch_is_due
     }
     held {

@@ -164,25 +164,27 @@ pub async fn two_people_say_what_became_of_a_doubt(stage: &Stage<'_>) {
     .into_iter()
     .enumerate()
     {
+        // Somebody else each time, so that nothing of one story is in the next.
+        let who = format!("rec_{at}");
         let executed = matches!(outcome, Resolved::Paid | Resolved::Returned);
-        stage.rail.script("rec_ana", if executed { Script::SilentAfter } else { Script::SilentBefore });
-        stage.model(shares(&[("rec_ana", 100)])).await;
+        stage.rail.script(&who, if executed { Script::SilentAfter } else { Script::SilentBefore });
+        stage.model(shares(&[(&who, 100)])).await;
         let batch = stage.release(&format!("esc_{at}"), 10_000, "USD").await;
         // The rail was silent before: its gate is shut for a moment.
         stage.pass(Duration::from_secs(120)).await;
-        let item = stage.item(&batch, "rec_ana").await;
+        let item = stage.item(&batch, &who).await;
         assert_eq!(item.status(), ItemStatus::InDoubt);
         let early = stage.resolve("usr_ann", item.id, outcome).await.unwrap_err();
         assert_eq!(early.code(), "too_early", "the rail may still tell");
         stage.pass(HOUR).await;
         stage.resolve("usr_ann", item.id, outcome).await.unwrap();
-        assert_eq!(stage.status(&batch, "rec_ana").await, ItemStatus::InDoubt, "one word is not enough");
+        assert_eq!(stage.status(&batch, &who).await, ItemStatus::InDoubt, "one word is not enough");
         let alone = stage.resolve("usr_ann", item.id, outcome).await.unwrap_err();
         assert_eq!(alone.code(), "second_person_needed");
         stage.resolve("usr_bob", item.id, outcome).await.unwrap();
-        assert_eq!(stage.status(&batch, "rec_ana").await, status);
+        assert_eq!(stage.status(&batch, &who).await, status);
         if outcome == Resolved::Returned {
-            stage.rail.send_back("rec_ana", 9_500);
+            stage.rail.send_back(&who, 9_500);
         }
         stage.assert_balanced().await;
         let again = stage.resolve("usr_cem", item.id, outcome).await.unwrap_err();
@@ -256,9 +258,45 @@ pub async fn so_many_as_the_policy_asks_for_must_approve(stage: &Stage<'_>) {
     stage.approve("usr_bob", &batch).await.unwrap();
     stage.work().await;
     assert_eq!(stage.rail.calls().len(), 0);
-    stage.approve("usr_cem", &batch).await.unwrap();
+    // She may give it again.
+    stage.approve("usr_ann", &batch).await.unwrap();
     stage.work().await;
     assert_eq!(batch_status(stage, &batch).await, BatchStatus::Completed);
+}
+
+pub async fn what_needs_no_approval_any_more_is_paid_without_one(stage: &Stage<'_>) {
+    let rule = json!({ "when": "new_destination", "approvals": 1 });
+    stage.policy(json!({ "approval": { "rules": [rule] } })).await;
+    let first = two(stage).await;
+    let second = stage.release("esc_2", 10_000, "USD").await;
+    assert_eq!(second.status, BatchStatus::AwaitingApproval);
+    stage.work().await;
+    stage.approve("usr_boss", &first).await.unwrap();
+    stage.work().await;
+    // Both were paid there by now: nothing is new about the second one.
+    assert_eq!(stage.approve("usr_boss", &second).await.unwrap_err().code(), "approval_not_needed");
+    stage.work().await;
+    assert_eq!(batch_status(stage, &second).await, BatchStatus::Completed);
+    // And without anybody asking: it is looked at from time to time.
+    stage.register("rec_cem", PAID).await;
+    stage.model(shares(&[("rec_cem", 100)])).await;
+    let third = stage.release("esc_3", 10_000, "USD").await;
+    let fourth = stage.release("esc_4", 10_000, "USD").await;
+    stage.work().await;
+    stage.approve("usr_boss", &third).await.unwrap();
+    stage.work().await;
+    stage.pass(Duration::from_secs(600)).await;
+    assert_eq!(batch_status(stage, &fourth).await, BatchStatus::Completed);
+}
+
+pub async fn a_batch_whose_rail_does_not_answer_is_not_cancelled_and_says_so(stage: &Stage<'_>) {
+    stage.rail.script("rec_ana", Script::SilentBefore);
+    stage.rail.script("rec_ben", Script::SilentBefore);
+    let batch = two(stage).await;
+    stage.work().await;
+    let refused = stage.act("usr_op", Action::CancelBatch(batch.id)).await.unwrap_err();
+    assert_eq!((refused.code(), refused.class()), ("unavailable", app::failure::Class::Unavailable));
+    assert_eq!(batch_status(stage, &batch).await, BatchStatus::Processing);
 }
 
 pub async fn a_calendar_decides_when_a_batch_is_due(stage: &Stage<'_>) {

@@ -94,7 +94,7 @@ pub enum New {
     Escheat(Escheat),
     /// Unique by rail and the name that the rail gave it.
     RailEvent(Box<TakenEvent>),
-    /// Unique by batch, approver and what was approved. The maker is the one who scheduled the batch, and not the
+    /// Unique by batch, approver, what was approved and when. The maker is the one who scheduled the batch, and not the
     /// approver.
     Approval(Approval),
     /// Unique by its version.

@@ -209,7 +209,7 @@ impl Approval {
     }
 
     /// Whether it has not run out at `now`; it runs out at the end of its validity, not after it.
-    fn is_valid(&self, policy: &ApprovalPolicy, now: Timestamp) -> bool {
+    pub fn is_valid(&self, policy: &ApprovalPolicy, now: Timestamp) -> bool {
         policy.valid_for_seconds.is_none_or(|seconds| now.since(self.at) < Duration::from_secs(seconds))
     }
 }

@@ -26,6 +26,21 @@ pub struct AuditEntry {
     pub after: Option<Value>,
 }
 
+impl AuditEntry {
+    /// Something that somebody made, of which nothing was before.
+    pub fn made(id: AuditId, actor: Actor, action: &str, subject: impl ToString, after: Value, at: Timestamp) -> Self {
+        Self {
+            id,
+            at,
+            actor,
+            action: action.to_owned(),
+            subject: subject.to_string(),
+            before: None,
+            after: Some(after),
+        }
+    }
+}
+
 /// Who acts: a person, another system, our worker, or what a rail said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {

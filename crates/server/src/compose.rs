@@ -25,6 +25,7 @@ use app::{
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 pub use adapters::rails::simulator::provider::{HttpAnswer, HttpRequest, SimulatorHttp};
@@ -77,6 +78,9 @@ pub enum ComposeError {
     /// Money is to move in earnest, and nothing is there to move it.
     #[error("live mode needs a real rail: set DISBURSE_STRIPE_SECRET_KEY, or leave live mode")]
     NoRealRail,
+    /// The database's clock is ahead of the world's.
+    #[error("this database was used in test mode, where its clock was moved: live mode needs a database of its own")]
+    ClockWasMoved,
     /// Stripe cannot be used as it is configured.
     #[error(transparent)]
     Stripe(#[from] stripe_connect::SetupError),
@@ -134,6 +138,9 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
     let sql = Arc::new(sql);
     let clock: Arc<dyn Clock> = sql.clone();
     let is_test = config.mode.value == Mode::Test;
+    if !is_test && sql.clock_offset().await? > Duration::ZERO {
+        return Err(ComposeError::ClockWasMoved);
+    }
     let simulator = if is_test { Some(simulator(config, ids.clone(), clock.clone()).await?) } else { None };
     let rails = rails(config, simulator.clone())?;
     Ok(Service {

@@ -24,7 +24,7 @@ async fn world(engine: Engine) -> Shared {
 }
 
 /// Every operation that asks for a token, with an id where the path wants one, and the permission it takes.
-const SECURED: [(&str, &str, &str); 20] = [
+const SECURED: [(&str, &str, &str); 36] = [
     ("POST", "/revenue/schedule-payouts", "schedule"),
     ("POST", "/revenue/calculate", "calculate"),
     ("POST", "/revenue/reversals", "reverse"),
@@ -45,11 +45,30 @@ const SECURED: [(&str, &str, &str); 20] = [
     ("GET", "/ledger/trial-balance", "read_books"),
     ("GET", "/events", "read"),
     ("GET", "/simulator/transfers", "read"),
+    ("POST", "/payouts/batches/batch_00000000000000000000000000/approve", "approve"),
+    ("POST", "/payouts/batches/batch_00000000000000000000000000/cancel", "operate"),
+    ("POST", "/payouts/batches/batch_00000000000000000000000000/retry", "operate"),
+    ("POST", "/payouts/items/item_00000000000000000000000000/hold", "operate"),
+    ("POST", "/payouts/items/item_00000000000000000000000000/release", "operate"),
+    ("POST", "/payouts/items/item_00000000000000000000000000/cancel", "operate"),
+    ("POST", "/payouts/items/item_00000000000000000000000000/retry", "operate"),
+    ("POST", "/payouts/items/item_00000000000000000000000000/resolve", "resolve"),
+    ("GET", "/payouts/policy", "read"),
+    ("PUT", "/payouts/policy", "set_policy"),
+    ("GET", "/audit", "read_audit"),
+    ("POST", "/simulator/faults", "simulate"),
+    ("GET", "/simulator/faults", "simulate"),
+    ("DELETE", "/simulator/faults", "simulate"),
+    ("PUT", "/simulator/settings", "simulate"),
+    ("POST", "/test/clock/advance", "simulate"),
 ];
 
 /// Those of them that read a body.
 fn with_body() -> impl Iterator<Item = (Method, &'static str)> {
-    SECURED.into_iter().filter(|(method, ..)| *method != "GET").map(|(name, path, _)| (method(name), path))
+    SECURED
+        .into_iter()
+        .filter(|(method, ..)| !["GET", "DELETE"].contains(method))
+        .map(|(name, path, _)| (method(name), path))
 }
 
 fn method(name: &str) -> Method {

@@ -15,6 +15,7 @@ use domain::{
     item::Item,
     ledger::{Transaction, TransactionKind},
     recipient::RailId,
+    timestamp::Timestamp,
 };
 
 /// Something that only one row may have.
@@ -38,7 +39,7 @@ pub(super) enum Key {
     Escheat(ItemId),
     RailEvent(RailId, String),
     Maker(BatchId, Requester),
-    Approval(BatchId, Requester, ContentHash),
+    Approval(BatchId, Requester, ContentHash, Timestamp),
     Policy(u32),
     Resolution(ResolutionId),
     Proposed(ItemId),
@@ -99,7 +100,9 @@ pub(super) fn taken_by(change: &Change) -> Vec<Key> {
         New::Source(source) => vec![Key::Source(source.reversal.clone(), source.seq)],
         New::Escheat(escheat) => vec![Key::Escheat(escheat.item)],
         New::RailEvent(taken) => vec![Key::RailEvent(taken.rail.clone(), taken.event.dedupe.clone())],
-        New::Approval(given) => vec![Key::Approval(given.batch(), given.approver().clone(), given.hash())],
+        New::Approval(given) => {
+            vec![Key::Approval(given.batch(), given.approver().clone(), given.hash(), given.at())]
+        }
         New::Policy(policy) => vec![Key::Policy(policy.version)],
         // Saying so again changes nothing.
         New::PaidDestination(_) => Vec::new(),

@@ -16,6 +16,16 @@ impl Sql {
         Ok(self.move_clock(by).await?)
     }
 
+    /// How far a test moved the clock of this database.
+    ///
+    /// # Errors
+    /// If the database cannot be used.
+    pub async fn clock_offset(&self) -> Result<Duration, SqlError> {
+        let row = self.database().query_one_raw(self.dialect().statement("SELECT offset_us FROM clock", [])).await?;
+        let micros: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+        Ok(Duration::from_micros(micros.unsigned_abs()))
+    }
+
     async fn move_clock(&self, by: Duration) -> Result<(), DbErr> {
         let sql = "UPDATE clock SET offset_us = offset_us + $1";
         self.writer().execute_raw(self.dialect().statement(sql, [micros(by).into()])).await?;

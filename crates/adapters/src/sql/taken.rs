@@ -131,7 +131,7 @@ fn keys_under(constraint: &str, change: &Change) -> Vec<DuplicateKey> {
             };
             news.filter_map(key).collect()
         }
-        "approvals_pkey" | "approvals.batch_id, approvals.approver, approvals.hash" => {
+        "approvals_pkey" | "approvals.batch_id, approvals.approver, approvals.hash, approvals.created_at" => {
             let key = |new: &New| {
                 let New::Approval(approval) = new else { return None };
                 Some(DuplicateKey::Approval(approval.batch()))

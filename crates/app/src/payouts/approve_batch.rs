@@ -120,6 +120,9 @@ async fn decide(acting: Acting<'_>, ask: &ApproveBatch) -> Result<(Acted, Change
     let mut found = acting.batch(ask.batch).await?;
     let plan = Plan::read(acting.repository, acting.rails, &found, acting.now).await?;
     if !plan.approvals().are_missing() {
+        // What asked for it may be gone since the batch was last looked at: then it is looked at now.
+        let wake = Wake { job: found.batch.value.job, run_at: plan.due_at().max(acting.now) };
+        acting.repository.commit(Change { wake: vec![wake], ..Change::default() }).await?;
         return Err(ApproveBatchError::NotNeeded);
     }
     refuse_makers(acting, &found, &plan, &ask.approver).await?;
@@ -131,12 +134,16 @@ async fn decide(acting: Acting<'_>, ask: &ApproveBatch) -> Result<(Acted, Change
     if ask.hash.is_some_and(|seen| seen != now) {
         return Err(ApproveBatchError::ContentChanged { now });
     }
-    let counts = |approval: &Approval| *approval.approver() == ask.approver && approval.items() == plan.content();
+    let counts = |approval: &Approval| {
+        *approval.approver() == ask.approver
+            && approval.items() == plan.content()
+            && approval.is_valid(&policy.approval, acting.now)
+    };
     let maker = found.batch.value.scheduled_by.clone();
     let (content, note) = (plan.content().clone(), acting.actor.note.clone());
     let approval = Approval::try_new(ask.batch, maker, ask.approver.clone(), content, note, acting.now)
         .map_err(|_| ApproveBatchError::MakerIsChecker(ask.approver.clone(), "the batch"))?;
-    if found.approvals.iter().any(counts) && plan.approvals().given > 0 {
+    if found.approvals.iter().any(counts) {
         return Err(ApproveBatchError::AlreadyApproved(ask.approver.clone()));
     }
     let before = found.batch.value.approvals;

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     change::{Change, Stored},
+    job::Wake,
     ports::{
         rail::{Recall, Seen},
         repository::BatchForExecution,
@@ -101,10 +102,7 @@ pub(super) async fn cancel(
     let before = cancelling.found().items.iter().filter(|stored| stored.value.status() == ItemStatus::Cancelled);
     let is_news = before.filter(|stored| done.contains(&stored.value.id)).count() < done.len();
     if !is_news && asked.is_empty() {
-        return Err(match (only, wanted.first().and_then(|id| work.item(*id))) {
-            (Some(_), Some(item)) => ActError::NotNow { action: "cancelled", status: item.status() },
-            _ => ActError::NothingToDo { action: "cancelled", status: work.batch().status.as_str() },
-        });
+        return Err(nothing_done(&work, only, recalls));
     }
     if only.is_none() && work.items().all(|item| item.status() == ItemStatus::Cancelled) {
         into.cancelled.cancel_bare(&cancelling, (acting.ids, acting.now))?;
@@ -112,10 +110,27 @@ pub(super) async fn cancel(
     let acted = Acted::of(&work, &wanted, asked);
     let mut change = work.take_change(None, acting.now);
     into.into_change(&mut change);
+    // What is left may need nobody's approval any more.
+    change.wake.push(Wake { job: work.batch().job, run_at: work.batch().due_at.max(acting.now) });
     for item in &acted.asked {
         change.audit.push(acting.audit("item.recall", item, None, Some(json!({ "asked": true }))));
     }
     Ok((Acted { batch: work.batch().clone(), ..acted }, change))
+}
+
+/// Why nothing could be cancelled.
+fn nothing_done(work: &BatchWork<'_>, only: Option<ItemId>, recalls: &BTreeMap<ItemId, Recall>) -> ActError {
+    for recall in recalls.values() {
+        match recall {
+            Recall::Unknown { cause } => return ActError::RecallUnknown(cause.clone()),
+            Recall::Refused { reason } => return ActError::RecallRefused(reason.clone()),
+            Recall::Recalled | Recall::Asked => {}
+        }
+    }
+    match only.and_then(|item| work.item(item)) {
+        Some(item) => ActError::NotNow { action: "cancelled", status: item.status() },
+        None => ActError::NothingToDo { action: "cancelled", status: work.batch().status.as_str() },
+    }
 }
 
 /// What of an instruction is given up: because it never left, or because the rail says so. Answers those whose rail was

@@ -52,6 +52,10 @@ use std::{
 pub const SLICE_ITEMS_MAX: usize = 64;
 /// Shortest and longest time before an unresolved instruction is looked at again.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Longest time before one is looked at again that the rail has: it reports by itself, and this is the net.
+const LOOK_AGAIN_ACKNOWLEDGED: Duration = Duration::from_secs(3_600);
+/// How often a batch is looked at that waits for somebody to say yes.
+const LOOK_AGAIN_UNAPPROVED: Duration = Duration::from_secs(300);
 /// How long a call to a rail takes at most: what the port promises.
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// How often the same bytes are sent under one key. Beyond that the rail is only asked.
@@ -163,7 +167,8 @@ impl Looks {
     /// At what the rail will know later: seldom, if it was sent long ago.
     fn at_unresolved(&mut self, instruction: &Instruction, dice: &dyn Dice) {
         let age = self.now.since(instruction.last_sent_at).max(self.now.since(instruction.first_sent_at) / 4);
-        let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1), 0, LOOK_AGAIN.1);
+        let most = if instruction.is_acknowledged() { LOOK_AGAIN_ACKNOWLEDGED } else { LOOK_AGAIN.1 };
+        let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, most), 0, most);
         self.at(self.now.after(pause));
     }
 
@@ -178,6 +183,11 @@ impl Looks {
         let free_at = self.sending_from.max(plan.due_at()).max(self.now);
         if let Some(due) = waiting.map(|item| item.not_before.unwrap_or(free_at).max(free_at)).min() {
             self.at(due);
+        }
+        // Nobody tells a batch that an approval has run out, or that what asked for one is gone: somebody was paid there
+        // meanwhile, a destination was changed back, a part was cancelled.
+        if plan.approvals().are_missing() {
+            self.at(self.now.after(LOOK_AGAIN_UNAPPROVED));
         }
     }
 }
@@ -246,9 +256,6 @@ async fn ask(
             }
         }
     }
-    if not_asked {
-        looks.at(now);
-    }
     let answers = join_all(calls.into_iter().map(|(profile, before)| async {
         let lookup = match ports.rails.get(&profile.id) {
             Some(rail) => rail.query(&before.value).await,
@@ -256,9 +263,11 @@ async fn ask(
         };
         (profile, before, lookup)
     }));
+    let mut is_told_something = false;
     for (profile, before, lookup) in answers.await {
+        is_told_something |= !matches!(lookup, Lookup::CannotTell { .. });
         let came = if matches!(lookup, Lookup::CannotTell { .. }) { Came::Nothing } else { Came::Answer };
-        if ports.gates.report(&profile.id, came, ports.dice, now) {
+        if ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now) {
             paused.insert(profile.id.clone());
         }
         let instruction = &before.value;
@@ -277,6 +286,10 @@ async fn ask(
             Lookup::CannotTell { .. } => Answer::Unknown,
         };
         asked.heard.push(Heard { before, rail: Some(profile), answer });
+    }
+    if not_asked {
+        // The others at once, unless the rail has nothing to say: then it is not asked the next ones in a hurry.
+        looks.at(if is_told_something { now } else { now.after(LOOK_AGAIN.0) });
     }
     asked
 }
@@ -374,7 +387,10 @@ async fn new_instructions(
         if admitted.calls < wanted {
             looks.sending_from = looks.sending_from.max(admitted.again_at);
         }
-        for group in orders.chunks(grain).take(usize::try_from(admitted.calls).unwrap_or(usize::MAX)) {
+        // Only what the gate lets through is asked for beforehand: a rail that is shut is not asked either.
+        let calls = usize::try_from(admitted.calls).unwrap_or(usize::MAX);
+        let admitted = orders.into_iter().take(calls.saturating_mul(grain)).collect();
+        for group in ready(ports, work, admitted, now).await?.chunks(grain) {
             let Some(instruction) = instruction(ports, rail, work, group, now)? else { continue };
             for ((item, _), part) in group.iter().zip(&instruction.items) {
                 let id = TransactionId::new(ports.ids.fresh());
@@ -433,7 +449,7 @@ async fn due(
         }
     }
     due.truncate(SLICE_ITEMS_MAX);
-    ready(ports, work, due, now).await
+    Ok(due)
 }
 
 /// Those whose rail says that they can be paid there now. The others are held until they act.
@@ -559,7 +575,7 @@ async fn submit(
     let mut heard = Vec::new();
     for (before, rail, submitted) in join_all(calls).await {
         if let (Some(submitted), Some(rail)) = (&submitted, &rail)
-            && ports.gates.report(&rail.id, came(submitted), ports.dice, now)
+            && ports.gates.report(&rail.id, (before.value.id, came(submitted)), ports.dice, now)
         {
             paused.insert(rail.id.clone());
         }

@@ -2,17 +2,20 @@
 //!
 //! A gate is a bucket of tokens and a breaker, kept in this process; each process has its own. What it refuses is not
 //! sent, so nothing is in doubt and no try is used up. It reads no clock: every instant is handed in.
+//!
+//! A breaker opens when several different instructions in a row come to nothing. One alone, however often it is tried,
+//! is a poisoned payment and no rail that is down: it must not keep the others from being paid.
 
 use crate::ports::{Dice, rail::RailProfile};
-use domain::{recipient::RailId, timestamp::Timestamp};
+use domain::{ids::InstructionId, recipient::RailId, timestamp::Timestamp};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-/// So many calls in a row that nobody answered open the breaker.
-const FAILURES_MAX: u32 = 5;
+/// Calls for so many different instructions in a row that nobody answered open the breaker.
+const FAILING_MAX: usize = 5;
 /// How long the breaker stays open for the first time, and at most.
 const OPEN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// How long a rail pauses that refuses everything because of us.
@@ -56,10 +59,10 @@ struct Gate {
     breaker: Breaker,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Breaker {
-    /// Calls are made; so many in a row came to nothing.
-    Closed { failures: u32 },
+    /// Calls are made; those for these instructions came to nothing, and nothing was answered since.
+    Closed { failing: BTreeSet<InstructionId> },
     /// No call is made before then; it is open for the so-manieth time in a row.
     Open { until: Timestamp, times: u32 },
     /// One call tries whether the rail is back.
@@ -74,7 +77,7 @@ impl Gates {
         let gate = gates.entry(rail.id.clone()).or_insert(Gate {
             tokens: most,
             filled_at: now,
-            breaker: Breaker::Closed { failures: 0 },
+            breaker: Breaker::Closed { failing: BTreeSet::new() },
         });
         let filled = u64::try_from(now.since(gate.filled_at).as_micros()).unwrap_or(u64::MAX);
         gate.tokens = gate.tokens.saturating_add(filled.saturating_mul(most / MICROS)).min(most);
@@ -110,18 +113,19 @@ impl Gates {
     }
 
     /// Tells what came of a call. Answers whether the rail is paused from now on because of us.
-    pub fn report(&self, rail: &RailId, came: Came, dice: &dyn Dice, now: Timestamp) -> bool {
+    pub fn report(&self, rail: &RailId, (about, came): (InstructionId, Came), dice: &dyn Dice, now: Timestamp) -> bool {
         let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(gate) = gates.get_mut(rail) else { return false };
-        let before = gate.breaker;
+        let before = std::mem::replace(&mut gate.breaker, Breaker::Closed { failing: BTreeSet::new() });
+        let was_closed = matches!(before, Breaker::Closed { .. });
         gate.breaker = match (came, before) {
-            (Came::Answer, _) => Breaker::Closed { failures: 0 },
+            (Came::Answer, _) => Breaker::Closed { failing: BTreeSet::new() },
             // Others that were on their way when it opened say nothing new.
-            (Came::Nothing, Breaker::Open { .. }) => before,
-            (Came::Nothing, Breaker::Closed { failures }) if failures + 1 < FAILURES_MAX => {
-                Breaker::Closed { failures: failures + 1 }
+            (Came::Nothing, open @ Breaker::Open { .. }) => open,
+            (Came::Nothing, Breaker::Closed { mut failing }) => {
+                failing.insert(about);
+                if failing.len() < FAILING_MAX { Breaker::Closed { failing } } else { opened(1, dice, now) }
             }
-            (Came::Nothing, Breaker::Closed { .. }) => opened(1, dice, now),
             (Came::Nothing, Breaker::Probing { times, .. }) => opened(times + 1, dice, now),
             (Came::NotBefore(wait), Breaker::Open { until, times }) => {
                 Breaker::Open { until: until.max(now.after(wait)), times }
@@ -129,7 +133,7 @@ impl Gates {
             (Came::NotBefore(wait), _) => Breaker::Open { until: now.after(wait), times: 0 },
             (Came::Blame, _) => Breaker::Open { until: now.after(OURS), times: 1 },
         };
-        came == Came::Blame && matches!(before, Breaker::Closed { .. })
+        came == Came::Blame && was_closed
     }
 }
 
@@ -149,6 +153,10 @@ mod tests {
     fn profile(calls_per_second_max: u32) -> RailProfile {
         RailProfile { calls_per_second_max, ..rail_profile("simulator", true) }
     }
+    /// That of one of many instructions.
+    fn of(n: u128, came: Came) -> (InstructionId, Came) {
+        (InstructionId::new(uuid::Uuid::from_u128(n)), came)
+    }
     fn at(millis: u64) -> Timestamp {
         now().after(Duration::from_millis(millis))
     }
@@ -167,16 +175,16 @@ mod tests {
     fn a_rail_that_does_not_answer_is_left_alone_and_then_tried_with_one_call() {
         let (gates, profile) = (Gates::default(), profile(100));
         gates.admit(&profile, 5, at(0));
-        for _ in 0..5 {
-            assert!(!gates.report(&profile.id, Came::Nothing, &Middle, at(0)));
+        for n in 0..5 {
+            assert!(!gates.report(&profile.id, of(n, Came::Nothing), &Middle, at(0)));
         }
         assert_eq!(gates.admit(&profile, 9, at(1_000)).calls, 0);
         assert_eq!(gates.admit(&profile, 9, at(1_500)).calls, 1, "one tries");
         assert_eq!(gates.admit(&profile, 9, at(1_600)).calls, 0, "the others wait for it");
-        gates.report(&profile.id, Came::Nothing, &Middle, at(1_700));
+        gates.report(&profile.id, of(1, Came::Nothing), &Middle, at(1_700));
         assert_eq!(gates.admit(&profile, 9, at(4_600)).calls, 0, "it waits twice as long");
         assert_eq!(gates.admit(&profile, 9, at(4_800)).calls, 1);
-        gates.report(&profile.id, Came::Answer, &Middle, at(4_900));
+        gates.report(&profile.id, of(1, Came::Answer), &Middle, at(4_900));
         assert_eq!(gates.admit(&profile, 9, at(5_000)).calls, 9);
     }
 
@@ -184,8 +192,8 @@ mod tests {
     fn a_call_that_tried_and_was_never_heard_of_does_not_close_the_gate_for_ever() {
         let (gates, profile) = (Gates::default(), profile(100));
         gates.admit(&profile, 5, at(0));
-        for _ in 0..5 {
-            gates.report(&profile.id, Came::Nothing, &Middle, at(0));
+        for n in 0..5 {
+            gates.report(&profile.id, of(n, Came::Nothing), &Middle, at(0));
         }
         assert_eq!(gates.admit(&profile, 1, at(2_000)).calls, 1);
         assert_eq!(gates.admit(&profile, 1, at(16_000)).calls, 0);
@@ -195,24 +203,33 @@ mod tests {
     #[test]
     fn single_failures_among_answers_open_nothing() {
         let (gates, profile) = (Gates::default(), profile(100));
-        for _ in 0..20 {
+        for n in 0..20 {
             gates.admit(&profile, 1, at(0));
-            gates.report(&profile.id, Came::Nothing, &Middle, at(0));
-            gates.report(&profile.id, Came::Answer, &Middle, at(0));
+            gates.report(&profile.id, of(n, Came::Nothing), &Middle, at(0));
+            gates.report(&profile.id, of(n, Came::Answer), &Middle, at(0));
         }
         assert!(gates.admit(&profile, 1, at(100)).calls == 1);
+    }
+
+    #[test]
+    fn one_poisoned_payment_keeps_nobody_from_being_paid() {
+        let (gates, profile) = (Gates::default(), profile(100));
+        for second in 0..50 {
+            assert_eq!(gates.admit(&profile, 9, at(second * 1_000)).calls, 9);
+            gates.report(&profile.id, of(7, Came::Nothing), &Middle, at(second * 1_000));
+        }
     }
 
     #[test]
     fn a_rail_that_blames_us_or_asks_for_time_pauses() {
         let (gates, profile) = (Gates::default(), profile(100));
         gates.admit(&profile, 2, at(0));
-        assert!(gates.report(&profile.id, Came::Blame, &Middle, at(0)), "it is told once");
-        assert!(!gates.report(&profile.id, Came::Blame, &Middle, at(0)));
+        assert!(gates.report(&profile.id, of(1, Came::Blame), &Middle, at(0)), "it is told once");
+        assert!(!gates.report(&profile.id, of(1, Came::Blame), &Middle, at(0)));
         assert_eq!(gates.admit(&profile, 1, at(59_000)), Admitted { calls: 0, again_at: at(60_000) });
         assert_eq!(gates.admit(&profile, 1, at(60_000)).calls, 1);
-        gates.report(&profile.id, Came::Answer, &Middle, at(60_000));
-        gates.report(&profile.id, Came::NotBefore(Duration::from_secs(7)), &Middle, at(60_000));
+        gates.report(&profile.id, of(1, Came::Answer), &Middle, at(60_000));
+        gates.report(&profile.id, of(1, Came::NotBefore(Duration::from_secs(7))), &Middle, at(60_000));
         assert_eq!(gates.admit(&profile, 1, at(60_000)), Admitted { calls: 0, again_at: at(67_000) });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     execute_batch::{ExecuteBatchError, Ports},
-    plan::{Plan, policy_in_force},
+    plan::plan_new_batch,
 };
 use crate::{
     RACES_MAX,
@@ -18,7 +18,7 @@ use crate::{
 };
 use domain::{
     audit::{Actor, AuditEntry},
-    batch::{Approvals, Attempted, Batch, BatchLine, BatchStatus, Origin},
+    batch::{Approvals, Batch, BatchLine, BatchStatus, Origin},
     counter::CounterKey,
     currency::Currency,
     event::Event,
@@ -124,7 +124,7 @@ pub async fn pay_carried(
             return Err(PayCarriedError::NothingCarried(recipient, currency));
         };
         let mut draft = draft(&recipient, currency, &requester, due, (ids, now));
-        draft.plan(repository, rails, now).await?;
+        plan_new_batch(repository, rails, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
         let (batch, change) = book(draft, &balance, due, (ids, now))?;
         match repository.commit(Change { remember: remember.of(&batch), ..change }).await {
             Ok(()) => return Ok(batch),
@@ -155,7 +155,7 @@ pub async fn pay_carried_if_enough(
             let Some(due) = balance.due(minimum, granularity_minor(known.as_ref(), currency, rails)) else { continue };
             let requester = Requester::worker();
             let mut draft = draft(&recipient, currency, &requester, due, (ids, now));
-            draft.plan(repository, rails, now).await?;
+            plan_new_batch(repository, rails, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
             let (_, change) = book(draft, &balance, due, (ids, now))
                 .map_err(|error| ExecuteBatchError::Contradiction(error.into()))?;
             repository.commit(Change { lease: Some(LeaseStep::Keep(lease.clone())), ..change }).await?;
@@ -254,23 +254,6 @@ fn draft(
     Draft { batch, item, recipient: recipient.clone() }
 }
 
-impl Draft {
-    /// When it is due and who must say yes, as the policy says now.
-    async fn plan(
-        &mut self,
-        repository: &dyn PayoutRepository,
-        rails: &Rails,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let policy = policy_in_force(repository).await?;
-        let plan = Plan::of(repository, rails, &policy, &self.batch, vec![self.item.clone()], &[], now).await?;
-        self.batch.due_at = plan.due_at();
-        self.batch.approvals = plan.approvals();
-        self.batch.status = BatchStatus::of(&[(self.item.status(), Attempted(false))], self.batch.approvals);
-        Ok(())
-    }
-}
-
 /// Pure: the batch, and everything that is committed with it.
 fn book(
     Draft { batch, item, recipient }: Draft,
@@ -311,15 +294,14 @@ fn book(
         count: counts,
         post: post.into_iter().flatten().collect(),
         enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }],
-        audit: vec![AuditEntry {
-            id: AuditId::new(ids.fresh()),
-            at: now,
-            actor: Actor::of(&batch.scheduled_by),
-            action: "batch.pay_carried".to_owned(),
-            subject: id.to_string(),
-            before: None,
-            after: Some(serde_json::json!({ "recipientId": recipient, "payableAmount": due.payable_minor })),
-        }],
+        audit: vec![AuditEntry::made(
+            AuditId::new(ids.fresh()),
+            Actor::of(&batch.scheduled_by),
+            "batch.pay_carried",
+            id,
+            serde_json::json!({ "recipientId": recipient, "payableAmount": due.payable_minor }),
+            now,
+        )],
         publish: vec![Event::batch(EventId::new(ids.fresh()), &batch, batch.status, now)],
         insert: vec![New::Batch(batch.clone()), New::Inputs(inputs), New::Item(item), New::Line(line)],
         ..Change::default()

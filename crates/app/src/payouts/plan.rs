@@ -9,7 +9,7 @@ use crate::{
 };
 use domain::{
     approval::{Approval, ApprovedItem, ContentHash, content_hash, destination_hash, given},
-    batch::{Approvals, Batch},
+    batch::{Approvals, Attempted, Batch, BatchStatus},
     ids::{ItemId, RecipientId},
     item::{Item, ItemStatus},
     policy::{ApprovalFacts, Policy},
@@ -113,6 +113,26 @@ impl Plan {
     pub(crate) fn content(&self) -> &BTreeMap<ItemId, ContentHash> {
         &self.content
     }
+}
+
+/// A batch that is about to be booked is told when it is due and who must say yes, as the policy says now.
+///
+/// # Errors
+/// If the store cannot be used.
+pub(crate) async fn plan_new_batch(
+    repository: &dyn PayoutRepository,
+    rails: &Rails,
+    batch: &mut Batch,
+    items: &[Item],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let policy = policy_in_force(repository).await?;
+    let plan = Plan::of(repository, rails, &policy, batch, items.to_vec(), &[], now).await?;
+    batch.due_at = plan.due_at();
+    batch.approvals = plan.approvals();
+    let statuses: Vec<_> = items.iter().map(|item| (item.status(), Attempted(false))).collect();
+    batch.status = BatchStatus::of(&statuses, batch.approvals);
+    Ok(())
 }
 
 /// The policy in force; one that asks for nothing, if nobody ever set one.

@@ -7,7 +7,7 @@ use super::{
     act::{ActError, Acted, Acting},
     batch_work::BatchWork,
     conclude::{self, Conclusion, Contradiction},
-    execute_batch::{Known, TRIES_MAX},
+    execute_batch::Known,
 };
 use crate::{
     RACES_MAX,
@@ -28,6 +28,10 @@ use domain::{
     timestamp::Timestamp,
 };
 use serde_json::json;
+use std::time::Duration;
+
+/// A rail that never forgets a key is waited for this long.
+const WITHOUT_WINDOW: Duration = Duration::from_secs(3_600);
 
 /// What a person says.
 #[derive(Clone, Debug)]
@@ -60,9 +64,6 @@ pub enum ResolveItemError {
     /// The rail may still tell by itself.
     #[error("the rail may still tell what became of it; not before {0}")]
     TooEarly(Timestamp),
-    /// The same bytes may still be sent again, and the answer to that tells.
-    #[error("it is still being sent again under its key, which tells what became of it")]
-    StillTried,
     /// Whoever proposed it cannot confirm it.
     #[error("`{0}` proposed this: somebody else must confirm it")]
     SecondPersonNeeded(Requester),
@@ -88,14 +89,14 @@ impl Failure for ResolveItemError {
     fn code(&self) -> &'static str {
         match self {
             Self::Act(error) => error.code(),
-            Self::TooEarly(_) | Self::StillTried => "too_early",
+            Self::TooEarly(_) => "too_early",
             Self::SecondPersonNeeded(_) => "second_person_needed",
         }
     }
     fn class(&self) -> Class {
         match self {
             Self::Act(error) => error.class(),
-            Self::TooEarly(_) | Self::StillTried | Self::SecondPersonNeeded(_) => Class::Conflict,
+            Self::TooEarly(_) | Self::SecondPersonNeeded(_) => Class::Conflict,
         }
     }
 }
@@ -149,16 +150,15 @@ async fn decide(acting: Acting<'_>, ask: &ResolveItem) -> Result<(ResolvedItem, 
     }
 }
 
-/// The replay window and the settle bound must have passed: until then the rail tells by itself.
+/// When people may say what became of it: the replay window and the settle bound must have passed. Until then the rail
+/// tells by itself.
+pub(crate) fn resolvable_from(rail: &RailProfile, instruction: &Instruction) -> Timestamp {
+    let window = rail.replay_window.unwrap_or(WITHOUT_WINDOW);
+    instruction.last_sent_at.after(rail.settle_bound).max(instruction.first_sent_at.after(window))
+}
+
 fn refuse_too_early(rail: &RailProfile, instruction: &Instruction, now: Timestamp) -> Result<(), ResolveItemError> {
-    let mut not_before = instruction.last_sent_at.after(rail.settle_bound);
-    match rail.replay_window {
-        Some(window) => not_before = not_before.max(instruction.first_sent_at.after(window)),
-        None if !instruction.is_acknowledged() && instruction.tries < TRIES_MAX => {
-            return Err(ResolveItemError::StillTried);
-        }
-        None => {}
-    }
+    let not_before = resolvable_from(rail, instruction);
     if now < not_before { Err(ResolveItemError::TooEarly(not_before)) } else { Ok(()) }
 }
 

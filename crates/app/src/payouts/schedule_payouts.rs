@@ -1,6 +1,6 @@
 //! A released escrow becomes a batch: split, booked, and queued, in one commit.
 
-use super::plan::{Plan, policy_in_force};
+use super::plan::plan_new_batch;
 use crate::{
     RACES_MAX,
     change::{BatchInputs, Change, New},
@@ -17,7 +17,7 @@ use crate::{
 };
 use domain::{
     audit::{Actor, AuditEntry},
-    batch::{Approvals, Attempted, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release},
+    batch::{Approvals, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release},
     calculation::{self, Calculation, CalculationError, Deduction, LawBroken, Line, Request},
     day::Day,
     event::Event,
@@ -185,7 +185,7 @@ pub async fn schedule_payouts(
             detail: calculation::Detail::None,
         })?;
         let mut draft = draft(&ask, &version, &calculation, (ids, now));
-        draft.plan(repository, rails, now).await?;
+        plan_new_batch(repository, rails, &mut draft.batch, &draft.items, now).await?;
         let (batch, change) = book(&ask, draft, &model, &facts, &calculation, (ids, now))?;
         let change = Change { remember: remember.of(&batch), ..change };
         match repository.commit(change).await {
@@ -290,24 +290,6 @@ fn draft(
     Draft { batch, lines, items }
 }
 
-impl Draft {
-    /// When it is due and who must say yes, as the policy says now.
-    async fn plan(
-        &mut self,
-        repository: &dyn PayoutRepository,
-        rails: &Rails,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let policy = policy_in_force(repository).await?;
-        let plan = Plan::of(repository, rails, &policy, &self.batch, self.items.clone(), &[], now).await?;
-        self.batch.due_at = plan.due_at();
-        self.batch.approvals = plan.approvals();
-        let statuses: Vec<_> = self.items.iter().map(|item| (item.status(), Attempted(false))).collect();
-        self.batch.status = BatchStatus::of(&statuses, self.batch.approvals);
-        Ok(())
-    }
-}
-
 /// Pure: the batch, and everything that is committed with it.
 fn book(
     ask: &SchedulePayouts,
@@ -348,20 +330,14 @@ fn book(
 }
 
 fn audit(batch: &Batch, ids: &dyn Ids) -> AuditEntry {
-    AuditEntry {
-        id: AuditId::new(ids.fresh()),
-        at: batch.created_at,
-        actor: Actor::of(&batch.scheduled_by),
-        action: "batch.schedule".to_owned(),
-        subject: batch.id.to_string(),
-        before: None,
-        after: Some(json!({
-            "escrowId": batch.escrow(),
-            "amount": batch.amount_minor,
-            "currency": batch.currency,
-            "status": batch.status.as_str(),
-        })),
-    }
+    let said = json!({
+        "escrowId": batch.escrow(),
+        "amount": batch.amount_minor,
+        "currency": batch.currency,
+        "status": batch.status.as_str(),
+    });
+    let (id, actor) = (AuditId::new(ids.fresh()), Actor::of(&batch.scheduled_by));
+    AuditEntry::made(id, actor, "batch.schedule", batch.id, said, batch.created_at)
 }
 
 /// So many days, each of 24 hours.

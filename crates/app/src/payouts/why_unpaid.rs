@@ -1,6 +1,6 @@
 //! "Why is this not paid yet": a word for programs, a sentence for people, and what to do next.
 
-use super::execute_batch::TRIES_MAX;
+use super::resolve_item::resolvable_from;
 use crate::ports::{Rails, queries::ItemDetails, rail::RailProfile};
 use domain::{
     instruction::{Instruction, Outcome},
@@ -65,8 +65,8 @@ fn scheduled(details: &ItemDetails, now: Timestamp) -> Why {
         let (given, required) = (batch.approvals.given, batch.approvals.required);
         return Why::new(
             "awaiting_approval",
-            format!("The policy asks for {required} approvals, and {given} are there."),
-            "Somebody with the role `approver`, who did not make it, approves the batch.",
+            format!("The policy asks for {required} people to say yes, and {given} did."),
+            "Somebody who may approve, and who did not make it, approves the batch.",
         );
     }
     if batch.due_at > now {
@@ -157,16 +157,14 @@ fn in_doubt(
     let (Some(instruction), Some(rail)) = (instruction, rail) else {
         return Why::new("outcome_unknown", message, "The rail it went to is not configured any more: configure it.");
     };
-    let bound = instruction.last_sent_at.after(rail.settle_bound);
-    let not_before = rail.replay_window.map_or(bound, |window| bound.max(instruction.first_sent_at.after(window)));
-    let is_tried = rail.replay_window.is_none() && instruction.tries < TRIES_MAX;
-    if is_tried || now < not_before {
-        let why = Why::new(
+    let not_before = resolvable_from(rail, instruction);
+    if now < not_before {
+        return Why::new(
             "outcome_unknown",
             message,
             "Nothing is to be done yet: the rail is asked, and where it is safe the same order is sent again under the same key.",
-        );
-        return why.at(not_before.max(now));
+        )
+        .at(not_before);
     }
     Why::new(
         "resolution_needed",

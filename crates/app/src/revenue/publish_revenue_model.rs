@@ -8,11 +8,13 @@ use crate::{
     ports::{CommitError, DuplicateKey, Ids, PayoutRepository, StoreError},
 };
 use domain::{
+    audit::{Actor, AuditEntry},
     event::Event,
-    ids::{EventId, ProjectId, Requester},
+    ids::{AuditId, EventId, ProjectId, Requester},
     revenue_model::{ModelSpec, ModelStatus, ModelVersion},
     timestamp::Timestamp,
 };
+use serde_json::json;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -124,7 +126,10 @@ pub async fn publish_revenue_model(
             return Ok(Published { version: same.clone(), new: false, faults });
         }
         let version = next(newest.as_ref(), &ask, now)?;
+        let said = json!({ "version": version.version, "status": version.status.as_str(), "hash": version.hash });
+        let (id, actor) = (AuditId::new(ids.fresh()), Actor::of(&ask.requester));
         let change = Change {
+            audit: vec![AuditEntry::made(id, actor, "model.publish", &version.project, said, now)],
             publish: vec![Event::model_stored(EventId::new(ids.fresh()), &version)],
             insert: vec![New::ModelVersion(version.clone())],
             ..Change::default()

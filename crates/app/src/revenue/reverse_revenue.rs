@@ -15,12 +15,12 @@ use crate::{
 };
 use domain::{
     apportion::half_up,
-    audit::Actor,
+    audit::{Actor, AuditEntry},
     batch::Fingerprint,
     counter::CounterKey,
     currency::Currency,
     event::{Event, EventKind},
-    ids::{EscrowId, EventId, JobId, RecipientId, Requester, ReversalId},
+    ids::{AuditId, EscrowId, EventId, JobId, RecipientId, Requester, ReversalId},
     revenue_model::spec::FeeOnRefund,
     reversal::{self, Remaining, Reversal, ReversalError, ReversalLine, Strategy},
     timestamp::Timestamp,
@@ -297,6 +297,10 @@ async fn decide(
     counts.extend(booked.counts);
     let reversed = Reversed { reversal: reversal.clone(), escrow: ask.escrow.clone(), lines };
 
+    let said = json!({ "escrowId": ask.escrow, "amount": ask.amount_minor, "strategy": ask.strategy.to_string() });
+    let actor = Actor::of(&ask.requester).saying(ask.reason.clone());
+    let id = AuditId::new(ids.fresh());
+    change.audit.push(AuditEntry::made(id, actor, "revenue.reverse", &reversal.id, said, now));
     change.insert.push(New::Reversal(reversal));
     change.insert.extend(reversed.lines.iter().cloned().map(New::ReversalLine));
     change.insert.extend(booked.sources.into_iter().map(New::Source));

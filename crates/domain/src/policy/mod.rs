@@ -54,7 +54,7 @@ pub enum Trigger {
     },
     /// Somebody is paid for the first time.
     NewDestination,
-    /// Somebody is paid elsewhere than the last time.
+    /// Somebody is paid elsewhere than ever before.
     ChangedDestination,
 }
 
@@ -67,7 +67,7 @@ pub struct ApprovalFacts {
     pub amount_minor: i64,
     /// Whether it goes to somebody who was never paid.
     pub has_new_destination: bool,
-    /// Whether it goes elsewhere than the last time.
+    /// Whether it goes elsewhere than ever before.
     pub has_changed_destination: bool,
 }
 

@@ -47,7 +47,7 @@ pub enum RuleSpec {
         /// How many people.
         approvals: i64,
     },
-    /// Somebody is paid elsewhere than the last time.
+    /// Somebody is paid elsewhere than ever before.
     ChangedDestination {
         /// How many people.
         approvals: i64,

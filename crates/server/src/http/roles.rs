@@ -17,7 +17,7 @@ pub enum Role {
     Auditor,
     /// Runs payouts from day to day.
     Operator,
-    /// Says yes or no to what others have scheduled.
+    /// Says yes to what others have scheduled.
     Approver,
     /// Whoever is responsible for the deployment.
     Admin,
@@ -72,7 +72,7 @@ pub enum Permission {
     Operate,
     /// Say what became of a payment whose outcome is unknown.
     Resolve,
-    /// Say yes or no to what waits for approval.
+    /// Say yes to what waits for approval.
     Approve,
     /// Decide what has to be approved.
     SetPolicy,
@@ -160,7 +160,7 @@ impl Permission {
             Self::PayCarried => "pay what is carried for a recipient",
             Self::Operate => "hold, release, cancel or retry a payment",
             Self::Resolve => "say what became of a payment whose outcome is unknown",
-            Self::Approve => "approve what waits for it, or not",
+            Self::Approve => "approve what waits for it",
             Self::SetPolicy => "say what has to be approved",
             Self::Simulate => "switch the simulator's faults and move the test clock",
         }

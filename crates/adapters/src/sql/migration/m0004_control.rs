@@ -61,7 +61,8 @@ CREATE TABLE approvals (
   hash {bytes} NOT NULL CHECK (length(hash) = 32),
   note {text},
   created_at {int} NOT NULL,
-  CONSTRAINT approvals_pkey PRIMARY KEY (batch_id, approver, hash),
+  -- One that has run out may be given again.
+  CONSTRAINT approvals_pkey PRIMARY KEY (batch_id, approver, hash, created_at),
   CONSTRAINT approvals_maker FOREIGN KEY (batch_id, maker) REFERENCES batches (id, scheduled_by),
   CHECK (maker <> approver)
 ) {lean_table};

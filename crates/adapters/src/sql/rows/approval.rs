@@ -20,6 +20,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub hash: Vec<u8>,
     pub note: Option<String>,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub created_at: i64,
 }
 

@@ -1,6 +1,6 @@
 //! `/simulator/faults` and `/simulator/settings`: how the simulator is told to misbehave. In test mode only.
 
-use super::{BookDown, Tag};
+use super::{BookDown, Tag, actions::actor};
 use crate::{
     compose::Service,
     http::{
@@ -19,7 +19,7 @@ use app::ports::rail::{Behaviour, Conduct, Fault, NewFault, SimulatorSettings};
 use domain::{ids::RecipientId, timestamp::Timestamp};
 use poem_openapi::{Object, OpenApi, registry::MetaSchema};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// Ten years.
@@ -238,7 +238,7 @@ impl Faults {
     #[oai(path = "/simulator/faults", method = "post", operation_id = "setFault", tag = "Tag::Simulator")]
     async fn set(
         &self,
-        _auth: Auth<may::Simulate>,
+        auth: Auth<may::Simulate>,
         body: Body<FaultRequest>,
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<Once<SetAnswer>> {
@@ -249,7 +249,10 @@ impl Faults {
             recipient: body.0.recipient_id.as_ref().map(|id| id.0.to_string()),
             times: body.0.times.and_then(|times| u32::try_from(times).ok()),
         };
+        let actor = actor(&auth.0, None);
         key.once(service.keeper(), set, async |_remember| {
+            let said = json!({ "behaviour": fault.conduct.behaviour.as_str(), "recipientId": fault.recipient });
+            service.record(&actor, "simulator.set_fault", said).await?;
             faults.set_fault(fault).await.map_err(BookDown).map_err(ApiError::from)
         })
         .await
@@ -268,7 +271,8 @@ impl Faults {
     ///
     /// In test mode only.
     #[oai(path = "/simulator/faults", method = "delete", operation_id = "clearFaults", tag = "Tag::Simulator")]
-    async fn clear(&self, _auth: Auth<may::Simulate>) -> Answer<ClearAnswer> {
+    async fn clear(&self, auth: Auth<may::Simulate>) -> Answer<ClearAnswer> {
+        self.0.record(&actor(&auth.0, None), "simulator.clear_faults", json!({})).await?;
         let cleared = self.0.simulator()?.faults.clear_faults(None).await.map_err(BookDown)?;
         Ok(ClearAnswer::Cleared(Js(ClearedView { cleared })))
     }
@@ -277,7 +281,7 @@ impl Faults {
     ///
     /// The whole of it. In test mode only.
     #[oai(path = "/simulator/settings", method = "put", operation_id = "putSimulatorSettings", tag = "Tag::Simulator")]
-    async fn settings(&self, _auth: Auth<may::Simulate>, body: Body<SettingsBody>) -> Answer<SettingsAnswer> {
+    async fn settings(&self, auth: Auth<may::Simulate>, body: Body<SettingsBody>) -> Answer<SettingsAnswer> {
         let usual = SimulatorSettings::default();
         let settings = SimulatorSettings {
             replay_window: body.0.replay_window_seconds.map(|window| Duration::from_secs(window.unsigned_abs())),
@@ -287,6 +291,7 @@ impl Faults {
                 .and_then(|calls| u32::try_from(calls).ok())
                 .unwrap_or(usual.calls_per_second_max),
         };
+        self.0.record(&actor(&auth.0, None), "simulator.change_settings", json!(body.0)).await?;
         self.0.simulator()?.faults.change_settings(settings).await.map_err(BookDown)?;
         Ok(SettingsAnswer::Changed(Js(body.0)))
     }

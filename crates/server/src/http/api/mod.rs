@@ -38,14 +38,20 @@ use super::{
 };
 use crate::compose::{Service, SimulatorPorts};
 use app::{
+    change::Change,
     failure::{Class, Failure},
     payouts::act::Acting,
-    ports::{StoreError, TestClock, rail::RailDown},
+    ports::{CommitError, StoreError, TestClock, rail::RailDown},
 };
-use domain::{audit::Actor, timestamp::Timestamp};
+use domain::{
+    audit::{Actor, AuditEntry},
+    ids::AuditId,
+    timestamp::Timestamp,
+};
 use poem::{Endpoint, EndpointExt, Response, Route};
 use poem_openapi::Tags;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
 /// The groups of the API page.
@@ -150,6 +156,13 @@ impl Service {
     fn acting<'a>(&'a self, actor: &'a Actor, now: Timestamp) -> Acting<'a> {
         let Self { repository, rails, ids, dice, .. } = self;
         Acting { repository: repository.as_ref(), rails, ids: ids.as_ref(), dice: dice.as_ref(), actor, now }
+    }
+
+    /// Writes down what somebody does to the simulator, before it is done.
+    async fn record(&self, actor: &Actor, action: &str, what: Value) -> Result<(), CommitError> {
+        let now = self.clock.now().await?;
+        let entry = AuditEntry::made(AuditId::new(self.ids.fresh()), actor.clone(), action, "simulator", what, now);
+        self.repository.commit(Change { audit: vec![entry], ..Change::default() }).await
     }
 
     /// The clock that can be moved; in live mode there is none.

@@ -87,7 +87,7 @@ pub enum When {
     Amount,
     /// Somebody is paid for the first time.
     NewDestination,
-    /// Somebody is paid elsewhere than before.
+    /// Somebody is paid elsewhere than ever before.
     ChangedDestination,
 }
 

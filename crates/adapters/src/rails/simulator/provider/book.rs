@@ -129,7 +129,7 @@ impl Book {
             std::fs::create_dir_all(folder)?;
         }
         let book = Self { writer: connect(file, 1).await?, reader: connect(file, 2).await? };
-        let write = book.begin().await?;
+        let write = book.begin_write().await?;
         let row = write.query_one_raw(plain("PRAGMA user_version")).await?;
         let version: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         let tables = write.query_all_raw(plain("SELECT 1 FROM sqlite_master LIMIT 1")).await?;
@@ -142,7 +142,7 @@ impl Book {
     }
 
     /// A transaction that writes; it takes the right to write at once.
-    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()

@@ -80,7 +80,7 @@ impl Staff {
 
     async fn answer_all(&self, group: &[Order]) -> Result<Vec<Answered>, BookError> {
         let now = self.clock.now().await?;
-        let write = self.book.begin().await?;
+        let write = self.book.begin_write().await?;
         let settings = settings(&write).await?;
         let mut live = Live::read(&write).await?;
         let mut answers = Vec::new();

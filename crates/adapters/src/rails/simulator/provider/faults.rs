@@ -108,7 +108,7 @@ impl Book {
     pub(crate) async fn change_settings(&self, settings: SimulatorSettings) -> Result<(), BookError> {
         let window = settings.replay_window.map(|window| window.as_secs().to_string());
         let calls = Some(settings.calls_per_second_max.to_string());
-        let write = self.begin().await?;
+        let write = self.begin_write().await?;
         for (name, value) in [(REPLAY_WINDOW, window), (CALLS, calls)] {
             let change = match value {
                 Some(value) => statement("INSERT OR REPLACE INTO settings VALUES (?, ?)", [name.into(), value.into()]),

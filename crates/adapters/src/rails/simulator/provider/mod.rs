@@ -100,7 +100,7 @@ impl Provider {
     async fn asked(&self) -> Result<Timestamp, Trouble> {
         let mut live = faults::Live::read(self.book.reader()).await?;
         if live.loses_question() {
-            let write = self.book.begin().await.map_err(BookError::from)?;
+            let write = self.book.begin_write().await.map_err(BookError::from)?;
             let mut live = faults::Live::read(&write).await?;
             let is_lost = live.loses_question();
             live.keep(&write).await?;
@@ -131,7 +131,7 @@ impl Provider {
     /// Gives up what came under a key, if it is not too late.
     pub(crate) async fn recall(&self, key: &str) -> Result<Recalled, Trouble> {
         let now = self.asked().await?;
-        let write = self.book.begin().await.map_err(BookError::from)?;
+        let write = self.book.begin_write().await.map_err(BookError::from)?;
         let rows = book::statement("SELECT * FROM transfers WHERE idempotency_key = ? ORDER BY id", [key.into()]);
         let found: Vec<Kept> = book::views(&write, rows, now).await?;
         if found.iter().any(|kept| kept.is_silent(now)) {
