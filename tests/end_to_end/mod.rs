@@ -10,10 +10,14 @@ mod lists;
 mod outage;
 mod pages;
 mod payday;
+mod people;
 mod promises;
+mod provider;
 mod refusals;
 mod seed;
+mod states;
 mod twice;
+mod unhappy;
 mod versions;
 mod waterfall;
 

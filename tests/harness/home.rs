@@ -26,6 +26,7 @@ pub const SECRET: &str = "a secret for tests, of more than 32 bytes";
 pub struct Home {
     postgres: Option<PostgresDatabase>,
     folder: TempDir,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Home {
@@ -35,7 +36,14 @@ impl Home {
             Engine::Sqlite => None,
             Engine::Postgres => Some(PostgresDatabase::create().await),
         };
-        Self { postgres, folder: tempfile::tempdir().expect("a folder for the data") }
+        Self { postgres, folder: tempfile::tempdir().expect("a folder for the data"), settings: Vec::new() }
+    }
+
+    /// With that in the environment of every process.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.push((name, value.to_owned()));
+        self
     }
 
     /// Its folder.
@@ -56,6 +64,7 @@ impl Home {
         let mut command = disburse(self.folder(), arguments);
         command.args(["--data-dir", "data", "--listen", "127.0.0.1:0", "--database-url", &self.database_url()]);
         command.env("DISBURSE_JWT_SECRET", SECRET);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 

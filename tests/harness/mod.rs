@@ -1,5 +1,6 @@
 //! What tests stand on.
 
+pub mod acting;
 pub mod answer;
 pub mod chance;
 pub mod databases;

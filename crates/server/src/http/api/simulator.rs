@@ -87,7 +87,7 @@ responses! {
         /// The transfers, newest first.
         200 Listed(Js<Page<TransferView>>),
     }
-    errors []
+    errors [NotFound]
 }
 
 /// The endpoints of this file.
@@ -97,7 +97,7 @@ pub struct Transfers(pub(super) Arc<Service>);
 impl Transfers {
     /// List the simulator's transfers
     ///
-    /// Its own book, newest first: what a provider would say it was asked to pay.
+    /// Its own book, newest first: what a provider would say it was asked to pay. In test mode only.
     #[oai(path = "/simulator/transfers", method = "get", operation_id = "listTransfers", tag = "Tag::Simulator")]
     async fn list(
         &self,
