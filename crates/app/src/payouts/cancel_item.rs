@@ -100,7 +100,9 @@ pub(super) async fn cancel(
     let done: Vec<ItemId> = wanted.iter().copied().filter(is_done).collect();
     let before = cancelling.found().items.iter().filter(|stored| stored.value.status() == ItemStatus::Cancelled);
     let is_news = before.filter(|stored| done.contains(&stored.value.id)).count() < done.len();
-    if !is_news && asked.is_empty() {
+    // The rail gave it up because we asked, and somebody else heard of that and wrote it down before us.
+    let is_ours = recalls.values().any(|recall| *recall == Recall::Recalled);
+    if !is_news && !is_ours && asked.is_empty() {
         return Err(match (only, wanted.first().and_then(|id| work.item(*id))) {
             (Some(_), Some(item)) => ActError::NotNow { action: "cancelled", status: item.status() },
             _ => ActError::NothingToDo { action: "cancelled", status: work.batch().status.as_str() },
