@@ -4,6 +4,7 @@ mod books;
 mod bulk;
 mod commands;
 mod crash;
+mod failpoints;
 mod figures;
 mod idempotency;
 mod lists;

@@ -46,8 +46,17 @@ impl PostgresDatabase {
         let server = std::env::var(URL_VARIABLE).unwrap_or_else(|_| {
             panic!("{URL_VARIABLE} names no PostgreSQL server: run `cargo xtask test`, which finds or starts one")
         });
+        Self::created(server, "").await
+    }
+
+    /// A new one with all that is in this one, to which nobody may be connected.
+    pub async fn copy(&self) -> Self {
+        Self::created(self.server.clone(), &format!("TEMPLATE {}", self.name)).await
+    }
+
+    async fn created(server: String, how: &str) -> Self {
         let name = format!("disburse_test_{}", uuid::Builder::from_random_bytes(random_bytes()).into_uuid().simple());
-        administer(&server, &format!("CREATE DATABASE {name}")).await;
+        administer(&server, &format!("CREATE DATABASE {name} {how}")).await;
         let url = with_database(&server, &name);
         Self { server, name, url }
     }

@@ -46,6 +46,21 @@ impl Home {
         self
     }
 
+    /// Another with the same data. No process may run in this one.
+    pub async fn copy(&self) -> Self {
+        let postgres = match &self.postgres {
+            Some(database) => Some(database.copy().await),
+            None => None,
+        };
+        let folder = tempfile::tempdir().expect("a folder for the data");
+        std::fs::create_dir(folder.path().join("data")).expect("a folder in it");
+        for entry in std::fs::read_dir(self.folder().join("data")).expect("the data can be read") {
+            let entry = entry.expect("an entry can be read");
+            std::fs::copy(entry.path(), folder.path().join("data").join(entry.file_name())).expect("it can be copied");
+        }
+        Self { postgres, folder }
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

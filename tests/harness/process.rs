@@ -82,19 +82,52 @@ impl Process {
 
     /// The structured log line with that message, once it is there.
     pub async fn says(&mut self, message: &str) -> serde_json::Value {
+        match self.says_or_ends(message).await {
+            Ok(line) => line,
+            Err(status) => {
+                panic!("the process ended with {status} before it said `{message}`:\n{}", self.said())
+            }
+        }
+    }
+
+    /// The same of one that may end before.
+    pub async fn says_or_ends(&mut self, message: &str) -> Result<serde_json::Value, ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let said = self.said();
             let mut lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
             if let Some(line) = lines.find(|line| line["message"] == message) {
-                return line;
+                return Ok(line);
             }
-            if let Some(status) = self.child.try_wait().expect("the process can be asked") {
-                panic!("the process ended with {status} before it said `{message}`:\n{said}");
+            if let Some(status) = self.ended() {
+                return Err(status);
             }
             assert!(Instant::now() < deadline, "the process did not say `{message}` in {PATIENCE:?}:\n{said}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the process can be asked")
+    }
+
+    /// Waits until it stands still at a point, as `DISBURSE_PAUSE_AT` asked it to.
+    pub async fn pauses(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        // The state stands behind the name of the program, which is in brackets.
+        let stands = |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'));
+        while !fs::read_to_string(format!("/proc/{}/stat", self.id())).is_ok_and(stands) {
+            assert!(self.ended().is_none(), "it ended instead of standing still:\n{}", self.said());
+            assert!(Instant::now() < deadline, "it does not stand still:\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lets one go on that stands still (SIGCONT).
+    pub fn go_on(&self) {
+        let told = Command::new("kill").args(["-CONT", &self.id().to_string()]).status().expect("`kill` runs");
+        assert!(told.success(), "the process is gone:\n{}", self.said());
     }
 
     /// Ends it at once (SIGKILL), wherever it stands.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     ops::Deref,
+    process::ExitStatus,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ pub struct World {
     url: Mutex<String>,
     options: Vec<&'static str>,
     client: reqwest::Client,
-    home: Home,
+    home: Option<Home>,
 }
 
 /// One that several sentences look at; it goes with the last of them.
@@ -47,17 +48,22 @@ impl World {
 
     /// A server in a home that is there already.
     pub async fn in_home(home: Home, options: &[&'static str]) -> Self {
+        let world = Self::asleep(home, options);
+        world.start().await;
+        world
+    }
+
+    /// One whose server was not started yet.
+    pub fn asleep(home: Home, options: &[&'static str]) -> Self {
         // Without connections that idle: the sentences that share a world run on runtimes of their own.
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(PATIENCE).build();
-        let world = Self {
+        Self {
             server: Mutex::new(None),
             url: Mutex::default(),
             options: options.to_vec(),
             client: client.expect("an HTTP client"),
-            home,
-        };
-        world.start().await;
-        world
+            home: Some(home),
+        }
     }
 
     /// The server that all sentences of a theme share. They must not count on being alone.
@@ -74,7 +80,13 @@ impl World {
 
     /// Where it lives.
     pub fn home(&self) -> &Home {
-        &self.home
+        self.home.as_ref().expect("a world has a home")
+    }
+
+    /// Ends it, but not the home.
+    pub fn into_home(mut self) -> Home {
+        self.kill();
+        self.home.take().expect("a world has a home")
     }
 
     /// Where it listens.
@@ -86,12 +98,30 @@ impl World {
 
     /// Starts the server, and waits until it is ready.
     pub async fn start(&self) {
-        let arguments: Vec<&str> = std::iter::once("serve").chain(self.options.iter().copied()).collect();
-        let mut server = self.home.start(&arguments);
-        let serving = server.says("serving").await;
-        *lock(&self.url) = serving["url"].as_str().expect("the server says where").to_owned();
-        *lock(&self.server) = Some(server);
+        self.start_with(&[]).await;
+        if let Some((status, said)) = self.ended() {
+            panic!("the server ended with {status} before it served:\n{said}");
+        }
         self.get("/readyz").await.with(200);
+    }
+
+    /// Starts the server with these variables, and waits until it serves. It may have ended by then.
+    pub async fn start_with(&self, variables: &[(&str, &str)]) {
+        let arguments: Vec<&str> = std::iter::once("serve").chain(self.options.iter().copied()).collect();
+        let mut command = self.home().command(&arguments);
+        command.envs(variables.iter().copied());
+        let mut server = Process::start(command, self.home().log());
+        if let Ok(serving) = server.says_or_ends("serving").await {
+            *lock(&self.url) = serving["url"].as_str().expect("the server says where").to_owned();
+        }
+        *lock(&self.server) = Some(server);
+    }
+
+    /// How the server ended, and what it said, if it did.
+    pub fn ended(&self) -> Option<(ExitStatus, String)> {
+        let mut server = lock(&self.server);
+        let server = server.as_mut()?;
+        server.ended().map(|status| (status, server.said()))
     }
 
     /// Ends the server at once, wherever it stands.
@@ -116,7 +146,7 @@ impl World {
 
     /// `disburse verify`.
     pub async fn verify(&self) -> Ran {
-        self.home.run(&["verify"]).await
+        self.home().run(&["verify"]).await
     }
 
     // --- what one can say to it -----------------------------------------------------------------------------
@@ -287,7 +317,9 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill();
-        self.home.tell_if_panicking();
+        if let Some(home) = &self.home {
+            home.tell_if_panicking();
+        }
     }
 }
 
@@ -300,7 +332,7 @@ impl Deref for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.0.home.tell_if_panicking();
+        self.0.home().tell_if_panicking();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod documents;
 mod endpoints;
+mod failpoints;
 mod layers;
 mod sources;
 

@@ -143,7 +143,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
     }
     let simulator = if is_test { Some(simulator(config, ids.clone(), clock.clone()).await?) } else { None };
     let rails = rails(config, simulator.clone())?;
-    Ok(Service {
+    let service = Service {
         repository: sql.clone(),
         keys: sql.clone(),
         turns: Arc::default(),
@@ -169,7 +169,11 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
             dice,
             clock,
         },
-    })
+    };
+    // Where tests make the process die; a release binary has nothing of the kind.
+    #[cfg(debug_assertions)]
+    let service = crate::failpoints::over(service);
+    Ok(service)
 }
 
 async fn simulator(config: &Config, ids: Arc<dyn Ids>, clock: Arc<dyn Clock>) -> Result<Simulator, ComposeError> {

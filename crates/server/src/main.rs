@@ -1,11 +1,13 @@
 //! `disburse`: revenue split and payouts, in one binary.
 //!
 //! [`commands`] is the list of what one can do; [`compose`] is the only module that names adapters; [`http`] is the
-//! API, [`worker`] does the jobs.
+//! API, [`worker`] does the jobs. A debug build has `failpoints`, at which tests make it die.
 
 mod commands;
 mod compose;
 mod config;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod http;
 mod logging;
 mod signing_key;

@@ -101,7 +101,9 @@ pub(super) async fn cancel(
     let done: Vec<ItemId> = wanted.iter().copied().filter(is_done).collect();
     let before = cancelling.found().items.iter().filter(|stored| stored.value.status() == ItemStatus::Cancelled);
     let is_news = before.filter(|stored| done.contains(&stored.value.id)).count() < done.len();
-    if !is_news && asked.is_empty() {
+    // The rail gave it up because we asked, and somebody else heard of that and wrote it down before us.
+    let is_ours = recalls.values().any(|recall| *recall == Recall::Recalled);
+    if !is_news && !is_ours && asked.is_empty() {
         return Err(nothing_done(&work, only, recalls));
     }
     if only.is_none() && work.items().all(|item| item.status() == ItemStatus::Cancelled) {

@@ -45,10 +45,11 @@ pub async fn hear_the_simulator(
                 tracing::warn!(message = message.id, error = ?error, "a notification is not taken yet");
                 notifications.mark_failed(&message.id).await?;
             }
-            // As an answer of 4xx: what is not believed now is not believed later.
+            // As an answer of 4xx. It comes again: what was too old when we came to it is signed anew. What nobody signed
+            // is given up by whoever gives it out.
             Err(error @ (ReceiveError::Ingest(_) | ReceiveError::RailNotFound(_))) => {
                 tracing::warn!(message = message.id, error = ?error, "a notification is refused");
-                notifications.mark_delivered(&message.id).await?;
+                notifications.mark_failed(&message.id).await?;
             }
             Err(error) => {
                 tracing::error!(message = message.id, error = ?error, "a notification cannot be taken");
@@ -57,4 +58,30 @@ pub async fn hear_the_simulator(
         }
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, Middle, Still, rail, rails},
+        ports::{
+            rail::{IngestError, MockSimulatorNotifications, Notification},
+            repository::MockPayoutRepository,
+        },
+    };
+
+    /// It was signed before this machine slept, and is too old now. The next time it is signed anew.
+    #[tokio::test]
+    async fn what_is_not_believed_now_comes_again() {
+        let mut speaker = rail("simulator", true);
+        speaker.expect_ingest().returning(|_| Err(IngestError::Forged("it is too old".to_owned())));
+        let (rails, ids, repository) = (rails(speaker), Counting::default(), MockPayoutRepository::new());
+        let mut notifications = MockSimulatorNotifications::new();
+        let told = Notification { id: "ntf_1".to_owned(), headers: Vec::new(), body: Vec::new() };
+        notifications.expect_due_notifications().return_once(move |_| Ok(vec![told]));
+        notifications.expect_mark_failed().once().withf(|id| id == "ntf_1").returning(|_| Ok(()));
+        let ears = Ears { repository: &repository, rails: &rails, ids: &ids, dice: &Middle };
+        assert_eq!(hear_the_simulator(&notifications, ears, &Still).await.unwrap(), 1);
+    }
 }

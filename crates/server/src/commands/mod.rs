@@ -59,6 +59,10 @@ enum Command {
     Bulk(bulk::Command),
     /// Show the whole of it: a sample project, releases over HTTP, and what became of them
     Demo(demo::Args),
+    /// List the points at which a test can make the process die
+    #[cfg(debug_assertions)]
+    #[command(hide = true)]
+    Failpoints,
 }
 
 /// How a command ended, if not well.
@@ -96,6 +100,8 @@ fn dispatch(cli: Cli) -> Outcome {
     let command = match cli.command {
         Command::Openapi(args) => return openapi::run(&args),
         Command::Bulk(command) => return block_on(bulk::run(command)),
+        #[cfg(debug_assertions)]
+        Command::Failpoints => return failpoints(),
         command => command,
     };
     let config = Config::load(&cli.flags).map_err(|error: ConfigError| say(Exit::Usage, &error))?;
@@ -110,7 +116,17 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Doctor => block_on(doctor::run(&config)),
         Command::Verify => block_on(verify::run(&config)),
         Command::Demo(args) => block_on(demo::run(config, &args)),
+        #[cfg(debug_assertions)]
+        Command::Failpoints => failpoints(),
     }
+}
+
+#[cfg(debug_assertions)]
+fn failpoints() -> Outcome {
+    for point in crate::failpoints::all() {
+        outln!("{point}");
+    }
+    Ok(())
 }
 
 fn block_on(command: impl Future<Output = Outcome>) -> Outcome {

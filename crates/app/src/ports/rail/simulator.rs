@@ -421,13 +421,14 @@ pub trait SimulatorNotifications: Send + Sync {
     /// If the book cannot be read now.
     async fn due_notifications(&self, limit: u32) -> Result<Vec<Notification>, RailDown>;
 
-    /// It was taken, or refused for good.
+    /// It was taken.
     ///
     /// # Errors
     /// If the book cannot be written now.
     async fn mark_delivered(&self, id: &str) -> Result<(), RailDown>;
 
-    /// It was not taken: it is given out again later, at longer and longer intervals, and at last given up.
+    /// It was not taken: it is given out again later, signed anew, at longer and longer intervals, and at last given up.
+    /// What nobody signed is given up at once.
     ///
     /// # Errors
     /// If the book cannot be written now.
