@@ -58,7 +58,7 @@ impl Home {
             let entry = entry.expect("an entry can be read");
             std::fs::copy(entry.path(), folder.path().join("data").join(entry.file_name())).expect("it can be copied");
         }
-        Self { postgres, folder }
+        Self { postgres, folder, settings: self.settings.clone() }
     }
 
     /// Its folder.
