@@ -372,7 +372,7 @@ async fn what_the_rail_may_have_is_not_cancelled_without_its_proof(engine: Engin
     let doubt = Payment::to(&world, "norecall", json!({ "behaviour": "timeout_before", "times": "1000" })).await;
     world.item_is(&doubt.item, "in_doubt").await;
     world.act("cancel", &doubt.item).await.refused(409, "recall_refused");
-    world.act("cancel", &doubt.batch).await.refused(409, "wrong_state");
+    world.act("cancel", &doubt.batch).await.refused(409, "recall_refused");
     assert_eq!(world.item(&doubt.item).await["status"], "in_doubt");
     let silent = Payment::to(&world, "silentrecall", json!({ "behaviour": "silent" })).await;
     world.item_is(&silent.item, "in_doubt").await;

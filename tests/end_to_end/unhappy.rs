@@ -212,7 +212,7 @@ async fn another_amount_is_never_believed(engine: Engine) {
     world.advance(DAY).await;
     tokio::time::sleep(Duration::from_millis(900)).await;
     assert_eq!(world.alarms(&payment.batch, 1).await, ["amount_mismatch"], "it is told once");
-    payment.stands("in_doubt", &moved, &["sent"], "outcome_unknown").await;
+    payment.stands("in_doubt", &moved, &["sent"], "resolution_needed").await;
     assert_eq!(world.kept(&payment.item).await, NET + 1, "executed once, though another amount");
 }
 
@@ -333,13 +333,15 @@ async fn two_people_can_say_each_thing_that_can_have_become_of_it(engine: Engine
     // Nothing is executed, and nothing can be asked.
     let mut payments = Vec::new();
     for (name, outcome) in [("saidfailed", "failed"), ("saidabsent", "not_executed"), ("saidreturned", "returned")] {
-        world.fault(&json!({ "behaviour": "timeout_before", "recipientId": format!("rec_{name}") })).await;
-        let payment = Payment::to(&world, name, json!({})).await;
+        let details = json!({ "behaviour": "timeout_before", "times": "1000" });
+        let payment = Payment::to(&world, name, details).await;
         world.item_is(&payment.item, "in_doubt").await;
         payments.push((payment, outcome));
     }
     world.fault(&behaviour("unavailable")).await;
     world.advance(600).await;
+    // What is sent again goes by other details.
+    payments[1].0.change(json!({})).await;
     for (payment, outcome) in &payments {
         world.resolve("usr_ann", &payment.item, outcome).await.with(200);
         world.resolve("usr_bob", &payment.item, outcome).await.with(200);
