@@ -164,9 +164,11 @@ impl Looks {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// At what the rail will know later: seldom, if it was sent long ago.
-    fn at_unresolved(&mut self, instruction: &Instruction, dice: &dyn Dice) {
-        let age = self.now.since(instruction.last_sent_at).max(self.now.since(instruction.first_sent_at) / 4);
+    /// At what the rail will know later: seldom, if it was sent long ago, or if nobody has taken it for long. What was
+    /// never received begins its window anew with every call, so only its items tell how long that has been.
+    fn at_unresolved(&mut self, instruction: &Instruction, waits_since: Timestamp, dice: &dyn Dice) {
+        let since = instruction.first_sent_at.min(waits_since);
+        let age = self.now.since(instruction.last_sent_at).max(self.now.since(since) / 4);
         let most = if instruction.is_acknowledged() { LOOK_AGAIN_ACKNOWLEDGED } else { LOOK_AGAIN.1 };
         let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, most), 0, most);
         self.at(self.now.after(pause));
@@ -238,13 +240,14 @@ async fn ask(
         let Some(profile) = profile else {
             // The rail is not there any more: nothing can be learned, nothing is lost.
             for before in instructions {
-                looks.at_unresolved(&before.value, ports.dice);
+                looks.at_unresolved(&before.value, before.value.first_sent_at, ports.dice);
             }
             continue;
         };
-        // What certainly never arrived need not be asked for.
-        let (sent, unsent): (Vec<_>, Vec<_>) =
-            instructions.into_iter().partition(|stored| stored.value.may_have_been_received());
+        // What certainly never arrived need not be asked for, unless the rail has contradicted itself since.
+        let (sent, unsent): (Vec<_>, Vec<_>) = instructions
+            .into_iter()
+            .partition(|stored| stored.value.may_have_been_received() || stored.value.is_acknowledged());
         asked.again.extend(unsent);
         let wanted = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let admitted = ports.gates.admit(&profile, wanted, now);
@@ -707,7 +710,9 @@ fn write_answers(
             }
         }
         if instruction.is_open() {
-            looks.at_unresolved(&instruction, ports.dice);
+            let waiting = instruction.items.iter().filter_map(|part| work.item(part.item));
+            let waits_since = waiting.map(|item| item.updated_at).min().unwrap_or(instruction.first_sent_at);
+            looks.at_unresolved(&instruction, waits_since, ports.dice);
         }
         conclude::write_down(&mut into, &before, instruction);
     }

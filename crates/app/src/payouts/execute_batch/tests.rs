@@ -253,6 +253,43 @@ async fn what_never_left_is_sent_again_without_a_question() {
 }
 
 #[tokio::test]
+async fn what_is_never_taken_is_sent_less_and_less_often() {
+    let again_after = async |age: u64| {
+        let mut never_left = sent(Duration::from_secs(age));
+        let before = &mut never_left.unresolved[0].value;
+        // The last call, which never left either, was a second ago.
+        let last = before.first_sent_at.after(Duration::from_secs(age - 1));
+        (before.tries, before.first_sent_at, before.last_sent_at) = (0, last, last);
+        let busy = |_: &Instruction| Submit::NotSent { cause: "429".into(), retry_after: None, ours: false };
+        let world = World::new(never_left, rail("simulator", true), None, Some(busy));
+        world.run().await.unwrap();
+        match world.log.changes().pop().unwrap().lease {
+            Some(LeaseStep::Again(_, at)) => at.since(now()),
+            other => panic!("it is not tried again: {other:?}"),
+        }
+    };
+    assert!(again_after(2).await < Duration::from_secs(1));
+    assert!(again_after(600).await > Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_rail_that_settled_what_it_said_it_never_had_is_asked_and_holds_up_nobody() {
+    let mut mixed = sent(Duration::from_secs(5));
+    let instruction = &mut mixed.unresolved[0].value;
+    let other = InstructionItem {
+        item: item_id(9),
+        wire_ref: "OTHER".into(),
+        outcome: Outcome::Settled { reference: None },
+        ..instruction.items[0].clone()
+    };
+    instruction.items.push(other);
+    instruction.tries = 0;
+    let world = World::new(mixed, rail("simulator", true), Some(found_settled), None);
+    world.run().await.unwrap();
+    assert_eq!(world.log.words(), ["ask", "commit"]);
+}
+
+#[tokio::test]
 async fn a_machine_that_slept_past_its_lease_calls_nobody() {
     let world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, None);
     let ids = Counting::default();

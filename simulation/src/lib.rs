@@ -1,0 +1,20 @@
+//! A seed-driven simulation: the real use cases over ports that fail, in virtual time, on one thread.
+//!
+//! * [`kernel`]: time, tasks and the trace; [`chance`]: what a seed decides
+//! * [`world`]: everything that one run consists of; [`faults`]: what can go wrong
+//! * [`store`], [`rail`]: the ports as a process has them; [`provider`]: the other end of a rail
+//! * [`actors`]: workers, people, notifications; [`oracle`]: what must be true
+//! * [`bugs`]: what can be broken on purpose; [`run`]: one seed from its beginning to its end
+
+pub mod actors;
+pub mod bugs;
+pub mod chance;
+pub mod faults;
+pub mod kernel;
+pub mod listener;
+pub mod oracle;
+pub mod provider;
+pub mod rail;
+pub mod run;
+pub mod store;
+pub mod world;

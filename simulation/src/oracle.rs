@@ -1,0 +1,467 @@
+//! What must be true, whatever goes wrong.
+//!
+//! It looks at the mechanism and not only at the balances: a rail's idempotency key hides a worker that calls twice.
+
+use crate::{
+    provider::{Fate, Provider, Transfer},
+    world::{Who, World},
+};
+use adapters::memory::Memory;
+use app::{
+    change::{Change, New, ResolutionState, Stored, Update},
+    job::{Claimed, LeaseStep},
+    ports::{
+        PayoutQueries, PayoutRepository,
+        queries::{Books, ItemDetails},
+    },
+};
+use domain::{
+    approval::{Approval, ApprovedItem, content_hash},
+    batch::Batch,
+    event::EventKind,
+    ids::{BatchId, EventId, InstructionId, ItemId, JobId, Requester},
+    instruction::{Instruction, Outcome},
+    item::{Item, ItemState, ItemStatus},
+    recipient::HoldReason,
+};
+use futures_util::FutureExt as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    time::Duration,
+};
+
+/// Most calls about one key in ten minutes, of those that pay and of those that ask.
+const CALLS_MAX: u32 = 120;
+
+/// A job that somebody has.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    who: Who,
+    attempt: u32,
+    until: Duration,
+}
+
+/// What is known of an instruction's calls.
+#[derive(Clone, Debug, Default)]
+struct Calls {
+    items: Vec<ItemId>,
+    on_the_way: u32,
+    waiting: u32,
+    /// The ten minutes that are counted, and how often it was submitted and asked for in them.
+    counted: (u64, u32, u32),
+}
+
+impl Calls {
+    fn count(&mut self, world: &World, pays: bool) {
+        let slot = world.kernel.age().as_secs() / 600;
+        if self.counted.0 != slot {
+            self.counted = (slot, 0, 0);
+        }
+        if pays { self.counted.1 += 1 } else { self.counted.2 += 1 }
+    }
+}
+
+/// What must be true.
+#[derive(Default)]
+pub struct Oracle {
+    violations: Vec<String>,
+    jobs: BTreeMap<JobId, Held>,
+    calls: BTreeMap<InstructionId, Calls>,
+    approvals: Vec<Approval>,
+    /// Codes of alarms, and the item they are about.
+    pub alarms: Vec<(String, Option<ItemId>)>,
+    /// Every event that was committed, and those that somebody took.
+    committed: BTreeSet<EventId>,
+    published: BTreeSet<EventId>,
+    /// How many claims there were.
+    pub claims: u64,
+    /// How many calls there were.
+    pub submits: u64,
+    /// Every batch that was booked.
+    pub batches: Vec<BatchId>,
+    /// What two people said that was not so.
+    pub resolved: BTreeSet<ItemId>,
+}
+
+/// What a change is going to replace.
+pub struct Before {
+    items: BTreeMap<ItemId, Option<ItemDetails>>,
+    instructions: BTreeMap<InstructionId, Instruction>,
+}
+
+/// The memory store never waits.
+pub fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    future.now_or_never()
+}
+
+fn item_of(memory: &Memory, item: ItemId) -> Option<ItemDetails> {
+    at_once(memory.item(item))?.ok()?
+}
+
+/// What the ledger and everything it is compared with say.
+pub fn books(memory: &Memory) -> Option<Books> {
+    at_once(memory.books())?.ok()
+}
+
+impl Oracle {
+    /// Something is not as it must be.
+    pub fn violated(&mut self, what: String) {
+        if self.violations.len() < 20 {
+            self.violations.push(what);
+        }
+    }
+    /// Everything that was not as it must be.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    // --- jobs ---------------------------------------------------------------------------------------------------
+
+    /// Somebody was given a job. Answers whether nobody else has it.
+    pub fn claimed(&mut self, world: &World, who: Who, claimed: &Claimed, until: Duration) -> bool {
+        self.claims += 1;
+        let held = Held { who, attempt: claimed.lease.attempt, until };
+        let before = self.jobs.insert(claimed.lease.job, held);
+        before.is_none_or(|before| before.attempt < held.attempt && before.until <= world.kernel.age())
+    }
+
+    fn check_lease(&mut self, world: &World, who: Who, change: &Change) {
+        let age = world.kernel.age();
+        let worker = matches!(who, Who::Worker(_));
+        match &change.lease {
+            None if worker => self.violated(format!("I7: {} wrote without a lease", who.name())),
+            None => {}
+            Some(step) => {
+                let (LeaseStep::Keep(lease) | LeaseStep::Finish(lease) | LeaseStep::Again(lease, _)) = step;
+                let held = self.jobs.get(&lease.job).copied();
+                if held.is_none_or(|held| held.attempt != lease.attempt || held.until <= age || held.who != who) {
+                    self.violated(format!("I7: {} wrote under a lost lease: {lease:?} {held:?}", who.name()));
+                }
+                // What is given back is nobody's.
+                if !matches!(step, LeaseStep::Keep(_))
+                    && let Some(held) = self.jobs.get_mut(&lease.job)
+                {
+                    held.until = age;
+                }
+            }
+        }
+    }
+    /// A job was given back.
+    pub fn released(&mut self, job: JobId, attempt: u32, age: Duration) {
+        if let Some(held) = self.jobs.get_mut(&job).filter(|held| held.attempt == attempt) {
+            held.until = held.until.min(age);
+        }
+    }
+
+    // --- commits ------------------------------------------------------------------------------------------------
+
+    /// What a change is going to replace.
+    pub fn before(&self, world: &World, change: &Change) -> Before {
+        let memory = world.kernel.memory.as_ref();
+        let mut before = Before { items: BTreeMap::new(), instructions: BTreeMap::new() };
+        for update in &change.update {
+            match update {
+                Update::Item(new) => {
+                    before.items.insert(new.value.id, item_of(memory, new.value.id));
+                }
+                Update::Instruction(new) => {
+                    let found = at_once(memory.instruction(new.value.id)).and_then(Result::ok).flatten();
+                    if let Some(Stored { value, .. }) = found {
+                        before.instructions.insert(value.id, value);
+                    }
+                }
+                Update::Batch(_) | Update::Recipient(_) | Update::Resolution(_) => {}
+            }
+        }
+        for new in &change.insert {
+            if let New::Instruction(instruction) = new {
+                for part in &instruction.items {
+                    before.items.entry(part.item).or_insert_with(|| item_of(memory, part.item));
+                }
+            }
+        }
+        before
+    }
+
+    /// A change was committed.
+    pub fn committed(&mut self, world: &World, who: Who, change: &Change, before: &Before) {
+        self.check_lease(world, who, change);
+        self.committed.extend(change.publish.iter().map(|event| event.id));
+        for event in change.publish.iter().filter(|event| event.kind == EventKind::Alarm) {
+            let code = event.data["code"].as_str().unwrap_or_default().to_owned();
+            world.kernel.note(|| format!("alarm {code} {}", event.data));
+            self.alarms.push((code, event.item));
+        }
+        for update in &change.update {
+            match update {
+                Update::Item(new) => self.item_moved(world, change, before, &new.value),
+                Update::Instruction(new) => {
+                    if let Some(old) = before.instructions.get(&new.value.id) {
+                        self.instruction_learned(world, old, &new.value);
+                    }
+                }
+                Update::Resolution(new) => {
+                    if let ResolutionState::Confirmed { by, .. } = &new.value.state {
+                        let first = self.proposed_by(&new.value.proposed_by);
+                        if *by == first {
+                            self.violated(format!("{by} confirmed what they proposed"));
+                        }
+                    }
+                }
+                Update::Batch(_) | Update::Recipient(_) => {}
+            }
+        }
+        for new in &change.insert {
+            match new {
+                New::Batch(batch) => self.batches.push(batch.id),
+                New::Instruction(instruction) => self.recorded(world, before, instruction),
+                New::Approval(approval) => {
+                    if approval.approver() == approval.maker() {
+                        self.violated(format!("{} approved their own batch", approval.approver()));
+                    }
+                    self.approvals.push(approval.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn proposed_by(&self, said: &Requester) -> Requester {
+        said.clone()
+    }
+
+    /// I6: a move has its event and its entry in the audit log. And it is true.
+    fn item_moved(&mut self, world: &World, change: &Change, before: &Before, new: &Item) {
+        let Some(Some(old)) = before.items.get(&new.id) else { return };
+        let (was, is) = (old.item.status(), new.status());
+        if was == is {
+            return;
+        }
+        world.kernel.note(|| format!("item {} of {}: {} -> {}", new.id, new.recipient, was.as_str(), is.as_str()));
+        let told =
+            change.publish.iter().rev().find(|event| event.item == Some(new.id) && event.kind != EventKind::Alarm);
+        if told.is_none_or(|event| event.kind != EventKind::Item(is)) {
+            self.violated(format!("I6: item {} became {} without its event", new.id, is.as_str()));
+        }
+        let subject = new.id.to_string();
+        if !change.audit.iter().any(|entry| entry.subject == subject) {
+            self.violated(format!("I6: item {} became {} without an audit entry", new.id, is.as_str()));
+        }
+        let executed = executed(world, new.id);
+        if is == ItemStatus::Paid && executed.is_empty() {
+            self.violated(format!("item {} is called paid, and nothing was executed", new.id));
+        }
+        if is == ItemStatus::Returned && !executed.iter().any(Transfer::is_back) {
+            self.violated(format!("item {} is called returned, and it did not come back", new.id));
+        }
+        if was == ItemStatus::Cancelled {
+            self.violated(format!("item {} was cancelled, and is {}", new.id, is.as_str()));
+        }
+    }
+
+    /// What is said of an instruction is true.
+    fn instruction_learned(&mut self, world: &World, old: &Instruction, new: &Instruction) {
+        let key = new.id.to_string();
+        let provider = world.providers.iter().find(|provider| *provider.id() == new.rail);
+        let transfers = provider.map(|provider| provider.of_key(&key)).unwrap_or_default();
+        let on_the_way = self.calls.get(&new.id).is_some_and(|calls| calls.on_the_way > 0);
+        for part in &new.items {
+            let was = old.item(part.item).map(|part| &part.outcome);
+            if was == Some(&part.outcome) {
+                continue;
+            }
+            world.kernel.note(|| format!("instruction {} of item {}: {}", new.id, part.item, part.outcome.as_str()));
+            let transfer = transfers.iter().find(|transfer| transfer.item == part.item);
+            let is_executed = transfer.is_some_and(|transfer| transfer.is_executed() && !transfer.is_lie);
+            let is_pending = transfer.is_some_and(|transfer| transfer.fate == Fate::Taken);
+            match &part.outcome {
+                Outcome::Refused { .. } | Outcome::Absent | Outcome::Recalled => {
+                    if is_executed || is_pending {
+                        self.violated(format!(
+                            "{} is called {} and was taken or executed",
+                            new.id,
+                            part.outcome.as_str()
+                        ));
+                    }
+                    if on_the_way && part.outcome == Outcome::Absent {
+                        self.violated(format!("{} is called absent while it is on its way", new.id));
+                    }
+                }
+                Outcome::Settled { .. } | Outcome::Stray { .. } | Outcome::Returned { .. } => {
+                    if !transfer.is_some_and(Transfer::is_executed) {
+                        self.violated(format!("{} is called {} and was not executed", new.id, part.outcome.as_str()));
+                    }
+                }
+                Outcome::Sent | Outcome::Accepted { .. } => {}
+            }
+        }
+    }
+
+    /// An intent was committed: it must be allowed to be sent.
+    fn recorded(&mut self, world: &World, before: &Before, instruction: &Instruction) {
+        world.kernel.note(|| {
+            format!(
+                "intent {} for {:?}",
+                instruction.id,
+                instruction.items.iter().map(|part| (part.item.to_string(), part.amount_minor)).collect::<Vec<_>>()
+            )
+        });
+        let calls = self.calls.entry(instruction.id).or_default();
+        calls.items = instruction.items.iter().map(|part| part.item).collect();
+        for part in &instruction.items {
+            let Some(Some(details)) = before.items.get(&part.item) else {
+                self.violated(format!("an intent for an item that is not there: {}", part.item));
+                continue;
+            };
+            let ItemDetails { item, batch, .. } = details;
+            let may_be_sent = match item.state() {
+                ItemState::Scheduled => true,
+                ItemState::PendingKyc { reason } => *reason != HoldReason::OperatorHold,
+                _ => false,
+            };
+            if !may_be_sent {
+                self.violated(format!("item {} is {:?} and is to be sent", part.item, item.state()));
+            }
+            if part.amount_minor != item.due_minor() {
+                self.violated(format!(
+                    "item {} is due {} and {} is to be sent",
+                    part.item,
+                    item.due_minor(),
+                    part.amount_minor
+                ));
+            }
+            self.check_approvals(world, batch, item, part.destination);
+        }
+    }
+
+    fn check_approvals(&mut self, world: &World, batch: &Batch, item: &Item, destination: [u8; 32]) {
+        let required = world.approvals_required();
+        let amount_minor = item.due_minor();
+        let one = ApprovedItem { item: item.id, recipient: &item.recipient, amount_minor, destination };
+        let hash = content_hash(batch.id, batch.currency, batch.execute_at, &[one]);
+        let given: BTreeSet<&Requester> = self
+            .approvals
+            .iter()
+            .filter(|approval| approval.items().get(&item.id) == Some(&hash))
+            .map(Approval::approver)
+            .filter(|approver| **approver != batch.scheduled_by)
+            .collect();
+        if given.len() < required {
+            let count = given.len();
+            self.violated(format!("item {} is to be sent with {count} of {required} approvals", item.id));
+        }
+    }
+
+    // --- calls --------------------------------------------------------------------------------------------------
+
+    /// A worker calls a rail.
+    pub fn submits(&mut self, world: &World, who: Who, instruction: &Instruction) {
+        let memory = world.kernel.memory.as_ref();
+        let age = world.kernel.age();
+        self.submits += 1;
+        let stored = at_once(memory.instruction(instruction.id)).and_then(Result::ok).flatten();
+        let Some(stored) = stored else {
+            self.violated(format!("{} is sent and was never stored", instruction.id));
+            return;
+        };
+        if stored.value.body != instruction.body || stored.value.tries != instruction.tries {
+            self.violated(format!("{} is sent otherwise than it is stored", instruction.id));
+        }
+        let batch = at_once(memory.batch(instruction.batch)).and_then(Result::ok).flatten();
+        let Some(batch) = batch else { return };
+        let held = self.jobs.get(&batch.batch.job).copied();
+        if held.is_none_or(|held| held.who != who || held.until < age + Duration::from_secs(5)) {
+            self.violated(format!(
+                "I7: {} calls for {} under a lease that ends: {held:?} at {age:?}",
+                who.name(),
+                instruction.id
+            ));
+        }
+        for part in &instruction.items {
+            let item = batch.items.iter().find(|item| item.id == part.item);
+            if item.is_none_or(|item| !item.status().is_in_transit()) {
+                let status = item.map(Item::status);
+                self.violated(format!("item {} is {status:?} and is sent", part.item));
+            }
+            let others = self.calls.iter().filter(|(id, calls)| {
+                **id != instruction.id && calls.items.contains(&part.item) && (calls.on_the_way > 0)
+            });
+            if let Some((other, _)) = others.into_iter().next() {
+                let what = format!("I8: item {} is sent while {other} is on its way", part.item);
+                self.violated(what);
+            }
+        }
+        let calls = self.calls.entry(instruction.id).or_default();
+        calls.count(world, true);
+        calls.waiting += 1;
+        let (submits, waiting) = (calls.counted.1, calls.waiting);
+        if waiting > 1 {
+            // Another process may stand still with a call that its lease outlived; two that run do not call at once.
+            world.kernel.note(|| format!("{} is waited for {waiting} times", instruction.id));
+        }
+        if submits == CALLS_MAX + 1 {
+            self.violated(format!("I9: {} is submitted more than {CALLS_MAX} times in ten minutes", instruction.id));
+        }
+    }
+    /// Whoever waited for the answer to a call waits no more.
+    pub fn submitted(&mut self, instruction: &Instruction) {
+        if let Some(calls) = self.calls.get_mut(&instruction.id) {
+            calls.waiting = calls.waiting.saturating_sub(1);
+        }
+    }
+    /// A request leaves.
+    pub fn leaves(&mut self, instruction: &Instruction) {
+        self.calls.entry(instruction.id).or_default().on_the_way += 1;
+    }
+    /// A request arrives.
+    pub fn arrives(&mut self, instruction: &Instruction) {
+        self.calls.entry(instruction.id).or_default().on_the_way -= 1;
+    }
+    /// A worker asks a rail.
+    pub fn asks(&mut self, world: &World, instruction: &Instruction) {
+        let calls = self.calls.entry(instruction.id).or_default();
+        calls.count(world, false);
+        if calls.counted.2 == CALLS_MAX + 1 {
+            self.violated(format!("I9: {} is asked for more than {CALLS_MAX} times in ten minutes", instruction.id));
+        }
+    }
+
+    /// I1: a provider executed a transfer.
+    pub fn executed(&mut self, world: &World, provider: &Provider, transfer: &Transfer) {
+        let all = executed(world, transfer.item);
+        let net = all.iter().filter(|transfer| !transfer.is_back() && !transfer.is_lie).count();
+        let elsewhere = all.iter().filter(|transfer| transfer.is_lie).count();
+        if net > 1 || (net == 1 && elsewhere == 0 && all.iter().filter(|one| !one.is_back()).count() > 1) {
+            self.violated(format!("I1: item {} was paid {net} times (at {})", transfer.item, provider.id()));
+        }
+        let details = item_of(world.kernel.memory.as_ref(), transfer.item);
+        if let Some(details) = details
+            && !transfer.is_lie
+            && matches!(details.item.status(), ItemStatus::Cancelled | ItemStatus::PendingKyc | ItemStatus::Failed)
+        {
+            let status = details.item.status();
+            self.violated(format!("item {} is {} and is executed", transfer.item, status.as_str()));
+        }
+    }
+
+    // --- events -------------------------------------------------------------------------------------------------
+
+    /// Somebody took an event.
+    pub fn published(&mut self, event: EventId) {
+        self.published.insert(event);
+        if !self.committed.contains(&event) {
+            self.violated(format!("I6: event {event} was published and never committed"));
+        }
+    }
+    /// How many events nobody took.
+    pub fn unpublished(&self) -> usize {
+        self.committed.difference(&self.published).count()
+    }
+}
+
+/// Every transfer for an item that was executed, at every provider.
+pub fn executed(world: &World, item: ItemId) -> Vec<Transfer> {
+    let all = world.providers.iter().flat_map(|provider| provider.of_item(item));
+    all.filter(Transfer::is_executed).collect()
+}
