@@ -142,7 +142,7 @@ impl Api {
             effective_from: None,
             effective_to: None,
             version: None,
-            requester: read("usr_author"),
+            actor: Actor::of(&read("usr_author")),
         };
         let done = publish_revenue_model(&self.store, &self.names, self.world.now(), ask).await;
         self.said("model", done);
@@ -157,7 +157,7 @@ impl Api {
             tax: None,
             payout_minimums: minimum.into_iter().map(|minor| (read("USD"), minor)).collect(),
             destination,
-            requester: read("usr_clerk"),
+            actor: Actor::of(&read("usr_clerk")),
         };
         let done = register_recipient(&self.store, &self.rails, &self.names, self.world.now(), ask).await;
         self.said(&format!("register {id} {} {account}", status.as_str()), done);
@@ -172,7 +172,7 @@ impl Api {
             as_of: None,
             execute_at: None,
             deductions: Vec::new(),
-            requester: read("usr_escrow"),
+            actor: Actor::of(&read("usr_escrow")),
         };
         let nothing = Remembering::nothing();
         let now = self.world.now();
@@ -199,7 +199,7 @@ impl Api {
             currency: None,
             strategy: read(strategy),
             reason: None,
-            requester: read("usr_support"),
+            actor: Actor::of(&read("usr_support")),
         };
         let nothing = Remembering::nothing();
         let done = reverse_revenue(&self.store, &self.names, self.world.now(), ask, &nothing).await;
@@ -207,7 +207,8 @@ impl Api {
     }
     /// Pays what is carried.
     pub async fn pay_carried(&self, recipient: &str) {
-        let ask = PayCarried { recipient: read(recipient), currency: read("USD"), requester: read("usr_operator") };
+        let ask =
+            PayCarried { recipient: read(recipient), currency: read("USD"), actor: Actor::of(&read("usr_operator")) };
         let nothing = Remembering::nothing();
         let done = pay_carried(&self.store, &self.rails, &self.names, self.world.now(), ask, &nothing).await;
         self.said(&format!("pay carried {recipient}"), done);
