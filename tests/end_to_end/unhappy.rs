@@ -408,6 +408,9 @@ async fn a_refusal_because_of_us_pauses_the_rail(engine: Engine) {
         tokio::time::sleep(Duration::from_millis(300)).await;
         other.stands("scheduled", &[], &[], "queued").await;
         world.advance(70).await;
+        // One call tries whether the rail is back; whoever came beside it comes again a while later.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        world.advance(20).await;
         let moved = [&moved[..], &["worker record_intent", "rail settle"]].concat();
         payment.stands("paid", &moved, &["sent", "refused", "sent", "paid"], "paid").await;
         other.stands("paid", &["worker record_intent", "rail settle"], &["sent", "paid"], "paid").await;
