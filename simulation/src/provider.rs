@@ -132,19 +132,21 @@ impl Provider {
     }
     /// The book as a page of the rail.
     pub fn entries(&self) -> Vec<BookEntry> {
-        let mut sums: BTreeMap<String, (i64, Currency)> = BTreeMap::new();
+        let mut entries: BTreeMap<String, BookEntry> = BTreeMap::new();
         for transfer in &self.book().transfers {
-            let sum = sums.entry(transfer.key.clone()).or_insert((0, transfer.amount.currency));
+            let key = &transfer.key;
+            let entry = entries.entry(key.clone()).or_insert_with(|| BookEntry {
+                key: key.clone(),
+                executed: Money::new(0, transfer.amount.currency),
+                returned_minor: 0,
+                cursor: key.clone(),
+            });
             if transfer.is_executed() {
-                sum.0 += transfer.amount.amount_minor - transfer.returned_minor;
+                entry.executed.amount_minor += transfer.amount.amount_minor - transfer.returned_minor;
+                entry.returned_minor += transfer.returned_minor;
             }
         }
-        let entry = |(key, (sum, currency)): (String, (i64, Currency))| BookEntry {
-            cursor: key.clone(),
-            executed: Money::new(sum, currency),
-            key,
-        };
-        sums.into_iter().map(entry).collect()
+        entries.into_values().collect()
     }
 
     /// A request to pay arrives.

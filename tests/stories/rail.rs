@@ -273,7 +273,12 @@ impl PayoutRail for Rail {
         let later = told.book.iter().filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after));
         let entry = |(key, entry): (&String, &Entry)| {
             let executed = if entry.executed { entry.amount.amount_minor - entry.returned_minor } else { 0 };
-            BookEntry { key: key.clone(), executed: Money::new(executed, entry.amount.currency), cursor: key.clone() }
+            BookEntry {
+                key: key.clone(),
+                executed: Money::new(executed, entry.amount.currency),
+                returned_minor: entry.returned_minor,
+                cursor: key.clone(),
+            }
         };
         Ok(Some(later.take(usize::try_from(limit).unwrap()).map(entry).collect()))
     }

@@ -197,7 +197,8 @@ fn add(check: &mut Check, subject: &str, expected: SumMinor, actual: SumMinor) {
 }
 
 /// What is booked as executed, instruction by instruction, against the rail's own book. What is unresolved is
-/// open: its answer is not written down yet. `None` where the book cannot be read at all.
+/// open: its answer is not written down yet; so is a return whose notification is on its way. Nothing where the book
+/// cannot be read at all.
 async fn rail_check(
     queries: &dyn PayoutQueries,
     rail: &dyn PayoutRail,
@@ -217,7 +218,7 @@ async fn rail_check(
         let known = newer.get(&entry.key).or_else(|| booked.get(&entry.key).copied());
         let check = check_of(&mut checks, &id, entry.executed.currency);
         match known {
-            Some(known) if known.unresolved => check.open += 1,
+            Some(known) if known.unresolved || is_return_on_its_way(known, entry) => check.open += 1,
             Some(known) if known.currency == entry.executed.currency => {
                 add(check, &entry.key, known.executed_minor, SumMinor::from(entry.executed.amount_minor));
             }
@@ -233,6 +234,13 @@ async fn rail_check(
         }
     }
     Ok(checks.into_values().collect())
+}
+
+/// The rail has money back that we still call paid: its notification has not arrived. What is missing beyond what
+/// came back is a difference.
+fn is_return_on_its_way(known: &Executed, entry: &BookEntry) -> bool {
+    let missing = known.executed_minor - SumMinor::from(entry.executed.amount_minor);
+    known.currency == entry.executed.currency && missing > 0 && missing <= SumMinor::from(entry.returned_minor)
 }
 
 fn check_of<'a>(checks: &'a mut BTreeMap<Currency, Check>, rail: &RailId, currency: Currency) -> &'a mut Check {

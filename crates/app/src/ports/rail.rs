@@ -322,6 +322,9 @@ pub struct BookEntry {
     pub key: String,
     /// What was executed and did not come back; zero if it was refused.
     pub executed: Money,
+    /// What was executed and came back, in minor units of the same currency: the notification of it may still be on
+    /// its way to us.
+    pub returned_minor: i64,
     /// The rail's cursor to go on after this entry.
     pub cursor: String,
 }

@@ -70,7 +70,12 @@ fn events(transfers: &[TransferView]) -> Vec<RailEvent> {
 
 pub(super) fn book_entry(transfer: TransferView) -> BookEntry {
     let kept = transfer.executed.saturating_sub(transfer.returned);
-    BookEntry { executed: transfer.money(kept), key: transfer.idempotency_key, cursor: transfer.id }
+    BookEntry {
+        executed: transfer.money(kept),
+        returned_minor: transfer.returned,
+        key: transfer.idempotency_key,
+        cursor: transfer.id,
+    }
 }
 
 pub(super) fn transfer(view: TransferView) -> Transfer {

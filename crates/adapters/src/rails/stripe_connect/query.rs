@@ -181,10 +181,10 @@ fn query(filter: &[(&str, &str)], walk: Walk<'_>, limit: usize) -> String {
 fn entry(transfer: &Transfer) -> Option<Result<BookEntry, RailDown>> {
     transfer.wire_ref()?;
     let key = transfer.instruction()?.to_owned();
-    let executed = transfer.moved().and_then(|moved| {
-        let returned = transfer.returned()?;
-        Ok(Money::new(moved.amount_minor - returned.amount_minor, moved.currency))
+    let entry = transfer.moved().and_then(|moved| {
+        let returned_minor = transfer.returned()?.amount_minor;
+        let executed = Money::new(moved.amount_minor - returned_minor, moved.currency);
+        Ok(BookEntry { key, executed, returned_minor, cursor: transfer.id.clone() })
     });
-    let executed = executed.map_err(|error| RailDown(error.to_string()));
-    Some(executed.map(|executed| BookEntry { key, executed, cursor: transfer.id.clone() }))
+    Some(entry.map_err(|error| RailDown(error.to_string())))
 }

@@ -45,7 +45,11 @@ fn books() -> Books {
     }
 }
 fn entry(n: u128, amount: i64) -> BookEntry {
-    BookEntry { key: key(n).to_string(), executed: Money::new(amount, usd()), cursor: n.to_string() }
+    returned(n, amount, 0)
+}
+/// Of what was paid, this is still there and that came back.
+fn returned(n: u128, kept: i64, returned_minor: i64) -> BookEntry {
+    BookEntry { key: key(n).to_string(), executed: Money::new(kept, usd()), returned_minor, cursor: n.to_string() }
 }
 fn with_book(book: Option<Vec<BookEntry>>) -> MockPayoutRail {
     let mut rail = rail("simulator", true);
@@ -214,6 +218,16 @@ async fn what_is_under_way_is_open_and_no_difference() {
         let trial = check(books.clone(), vec![executed(B, 0, true)], Some(book)).await;
         assert!(trial.is_balanced(), "{:?}", failing(&trial));
         assert_eq!(trial.checks.last().unwrap().open, 1);
+    }
+}
+
+#[tokio::test]
+async fn money_that_came_back_is_open_until_its_notification_is_there() {
+    let paid = executed(A, 40, false);
+    for (kept, back, open) in [(0, 40, 1), (30, 10, 1), (30, 0, 0), (20, 10, 0), (50, 10, 0)] {
+        let trial = check(books(), vec![paid.clone()], Some(vec![returned(A, kept, back)])).await;
+        let of_rail = trial.checks.last().unwrap();
+        assert_eq!((of_rail.open, of_rail.is_ok()), (open, open == 1), "{kept} kept, {back} back: {of_rail:?}");
     }
 }
 
