@@ -201,7 +201,8 @@ async fn play_with(stage: &Home, run: &Run) -> bool {
         player.world.start().await;
     }
     judge(&player, &batch).await;
-    player.world.kill();
+    // A database is dropped with it, and that must not keep the others waiting.
+    tokio::task::spawn_blocking(move || drop(player)).await.expect("it goes well");
     died
 }
 

@@ -120,7 +120,7 @@ async fn dies_and_is_told_again(engine: Engine, point: &str, second_answer: &Val
         assert!(Instant::now() < deadline, "the provider does not tell it again");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(gateway.answers().into_iter().flatten().collect::<Vec<_>>(), [second_answer.clone()]);
+    assert_eq!(gateway.answers().into_iter().flatten().collect::<Vec<_>>(), std::slice::from_ref(second_answer));
     let told = list(&paid, "timeline").iter().filter(|event| event["type"] == "payout.item.paid");
     assert_eq!(told.count(), 1, "{paid:#}");
     let transfers = world.transfers().await;
