@@ -19,10 +19,10 @@ use domain::{
     approval::{Approval, ApprovedItem, content_hash},
     batch::Batch,
     event::EventKind,
-    ids::{BatchId, EventId, InstructionId, ItemId, JobId, Requester},
+    ids::{BatchId, EventId, InstructionId, ItemId, JobId, Requester, ResolutionId},
     instruction::{Instruction, Outcome},
     item::{Item, ItemState, ItemStatus},
-    recipient::HoldReason,
+    recipient::{HoldReason, RailId},
 };
 use futures_util::FutureExt as _;
 use std::{
@@ -80,8 +80,10 @@ pub struct Oracle {
     pub submits: u64,
     /// Every batch that was booked.
     pub batches: Vec<BatchId>,
-    /// What two people said that was not so.
-    pub resolved: BTreeSet<ItemId>,
+    /// Who proposed what became of a payment.
+    proposed: BTreeMap<ResolutionId, Requester>,
+    /// What rails said, by its name.
+    heard: BTreeSet<(RailId, String)>,
 }
 
 /// What a change is going to replace.
@@ -203,8 +205,7 @@ impl Oracle {
                 }
                 Update::Resolution(new) => {
                     if let ResolutionState::Confirmed { by, .. } = &new.value.state {
-                        let first = self.proposed_by(&new.value.proposed_by);
-                        if *by == first {
+                        if self.proposed.get(&new.value.id) == Some(by) {
                             self.violated(format!("{by} confirmed what they proposed"));
                         }
                     }
@@ -222,13 +223,17 @@ impl Oracle {
                     }
                     self.approvals.push(approval.clone());
                 }
+                New::Resolution(resolution) => {
+                    self.proposed.insert(resolution.id, resolution.proposed_by.clone());
+                }
+                New::RailEvent(taken) => {
+                    if !self.heard.insert((taken.rail.clone(), taken.event.dedupe.clone())) {
+                        self.violated(format!("{} was heard twice", taken.event.dedupe));
+                    }
+                }
                 _ => {}
             }
         }
-    }
-
-    fn proposed_by(&self, said: &Requester) -> Requester {
-        said.clone()
     }
 
     /// I6: a move has its event and its entry in the audit log. And it is true.
