@@ -164,11 +164,11 @@ async fn begin(api: Arc<Api>, cast: Arc<Cast>) {
     api.world.faults.stop();
     for project in &cast.projects {
         let count = u64::try_from(cast.recipients.len()).unwrap_or(1);
-        let mut left = 100;
+        let mut left: u64 = 100;
         let mut lines = Vec::new();
         for (place, who) in cast.recipients.iter().enumerate() {
             let is_last = place + 1 == cast.recipients.len();
-            let percent = if is_last { left } else { 1 + kernel.below(2 * 100 / count - 1).min(left - count) };
+            let percent = if is_last { left } else { 1 + kernel.below(100 / count).min(left.saturating_sub(count)) };
             left -= percent.min(left);
             lines.push(json!({ "recipientId": who, "percent": percent.to_string() }));
         }
