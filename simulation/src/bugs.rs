@@ -1,14 +1,25 @@
 //! What can be broken on purpose, to see that it is found.
-use crate::oracle::at_once;
-use crate::world::{Who, World};
+
+use crate::{
+    oracle::at_once,
+    world::{Who, World},
+};
 use app::{
-    change::{Change, PolicyVersion, Resolution, Stored},
+    change::{Change, New, PolicyVersion, Resolution, Stored, Update},
+    job::LeaseStep,
     ports::{
-        CommitError, PayoutRepository,
-        rail::{Lookup, RailEvent, RailProfile, Recall, Submit},
+        CommitError, DuplicateKey, PayoutRepository,
+        rail::{Class, RailProfile, Recall, Submit},
         repository::BatchForExecution,
     },
 };
+use domain::{
+    batch::Origin,
+    instruction::{Instruction, Outcome},
+    item::ItemState,
+    recipient::HoldReason,
+};
+use std::{collections::BTreeMap, time::Duration};
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
@@ -35,53 +46,196 @@ bugs! {
     NoFencing "no_fencing",
     /// Each call has a key of its own.
     NewKeyEachAttempt "new_key_each_attempt",
+    /// The same bytes are sent again however old their key is.
+    NoQueryAfterKeyExpiry "no_query_after_key_expiry",
+    /// Silence is a refusal.
+    TimeoutIsFailure "timeout_is_failure",
+    /// What was told before is told again.
+    NoNotificationDedupe "no_webhook_dedupe",
+    /// Whoever hears a notification has forgotten what was known.
+    OutOfOrderNotification "out_of_order_webhook",
+    /// An escrow is unique only as long as nobody else books it at the same time.
+    ReleaseCheckThenInsert "release_check_then_insert",
+    /// A release that was booked before is the same, whatever it says.
+    ReleaseIgnoresAmount "release_ignores_amount",
+    /// A cent is lost.
+    RoundingLeak "rounding_leak",
     /// A machine's steady clock counts too slowly.
     SlowMachineClock "worker_clock_lease",
-    /// Work that failed is tried again at once.
-    NoBackoff "no_backoff_poison",
     /// A notification is answered before it is stored.
     AcknowledgedBeforeCommit "webhook_ack_before_commit",
+    /// An event that nobody took is published.
+    NoEventPublishRetry "no_event_publish_retry",
+    /// What comes back is not posted.
+    ReturnNotPosted "return_not_posted",
     /// Whatever is sent to us is believed.
     ForgedNotificationAccepted "forged_webhook_accepted",
+    /// Work is tried again at once.
+    NoBackoff "no_backoff_poison",
+    /// Whoever was slower writes all the same.
+    StaleIgnored "stale_ignored",
+    /// Absence is believed while a request is on its way.
+    SettleBoundIgnored "settle_bound_ignored",
+    /// An intent that could not be stored is sent.
+    UnstoredIntent "unstored_intent",
+    /// A recall that was not answered, or refused, is believed.
+    RecallBelieved "recall_believed",
+    /// Workers do not look at the policy.
+    PolicyIgnored "policy_ignored",
+    /// Workers do not look at the holds of operators.
+    HoldIgnored "hold_ignored",
+    /// Whoever proposed what became of a payment confirms it.
+    ResolvedAlone "resolved_alone",
 }
 
-pub(crate) fn profile(_: &World, profile: RailProfile) -> RailProfile {
-    profile
-}
-pub(crate) fn submitted(_: &World, submit: Submit) -> Submit {
-    submit
-}
-pub(crate) fn looked_up(_: &World, lookup: Lookup) -> Lookup {
-    lookup
-}
-pub(crate) fn recalled(_: &World, recall: Recall) -> Recall {
-    recall
-}
-pub(crate) fn heard(_: &World, event: RailEvent) -> RailEvent {
-    event
-}
-pub(crate) fn batch_read(_: &World, _: Who, found: Option<BatchForExecution>) -> Option<BatchForExecution> {
-    found
-}
-pub(crate) fn policy_read(_: &World, _: Who, found: Option<PolicyVersion>) -> Option<PolicyVersion> {
-    found
-}
-pub(crate) fn resolution_read(_: &World, _: Who, found: Option<Stored<Resolution>>) -> Option<Stored<Resolution>> {
-    found
-}
-pub(crate) fn names_read(_: &World, _: Who, found: Vec<String>) -> Vec<String> {
-    found
-}
-pub(crate) fn unclear(_: &World, done: Result<(), CommitError>) -> Result<(), CommitError> {
-    done
-}
-pub(crate) fn commit(world: &World, change: Change) -> Result<(), CommitError> {
-    let memory = world.kernel.memory.as_ref();
-    let done = at_once(memory.commit(change.clone())).unwrap_or(Ok(()));
-    match done {
-        Err(CommitError::LeaseLost) if world.has(Bug::NoFencing) => {
-            at_once(memory.commit(Change { lease: None, ..change })).unwrap_or(Ok(()))
-        }
-        done => done,
+pub(crate) fn profile(world: &World, profile: RailProfile) -> RailProfile {
+    match world.bug {
+        Some(Bug::NoQueryAfterKeyExpiry) => RailProfile { replay_window: None, ..profile },
+        Some(Bug::SettleBoundIgnored) => RailProfile { settle_bound: Duration::ZERO, ..profile },
+        _ => profile,
     }
+}
+pub(crate) fn submitted(world: &World, submit: Submit) -> Submit {
+    match submit {
+        Submit::Unknown { cause } if world.has(Bug::TimeoutIsFailure) => {
+            Submit::Refused { reason: cause, class: Class::Retry }
+        }
+        submit => submit,
+    }
+}
+pub(crate) fn recalled(world: &World, recall: Recall) -> Recall {
+    if world.has(Bug::RecallBelieved) { Recall::Recalled } else { recall }
+}
+pub(crate) fn batch_read(world: &World, who: Who, found: Option<BatchForExecution>) -> Option<BatchForExecution> {
+    let mut found = found;
+    if let (true, Who::Worker(_), Some(found)) = (world.has(Bug::HoldIgnored), who, &mut found) {
+        for stored in &mut found.items {
+            if stored.value.state().hold_reason() == Some(HoldReason::OperatorHold) {
+                stored.value = stored.value.clone().in_state(ItemState::Scheduled);
+            }
+        }
+    }
+    found
+}
+pub(crate) fn policy_read(world: &World, who: Who, found: Option<PolicyVersion>) -> Option<PolicyVersion> {
+    if world.has(Bug::PolicyIgnored) && matches!(who, Who::Worker(_)) { None } else { found }
+}
+#[expect(clippy::unwrap_used, reason = "a name that can be read")]
+pub(crate) fn resolution_read(
+    world: &World,
+    _: Who,
+    found: Option<Stored<Resolution>>,
+) -> Option<Stored<Resolution>> {
+    let mut found = found;
+    if let (true, Some(found)) = (world.has(Bug::ResolvedAlone), &mut found) {
+        found.value.proposed_by = "usr_somebody".parse().unwrap();
+    }
+    found
+}
+pub(crate) fn names_read(world: &World, _: Who, found: Vec<String>) -> Vec<String> {
+    if world.has(Bug::NoNotificationDedupe) { Vec::new() } else { found }
+}
+pub(crate) fn instruction_read(world: &World, _: Who, found: Option<Stored<Instruction>>) -> Option<Stored<Instruction>> {
+    let mut found = found;
+    if let (true, Some(found)) = (world.has(Bug::OutOfOrderNotification), &mut found) {
+        for part in &mut found.value.items {
+            part.outcome = Outcome::Sent;
+        }
+    }
+    found
+}
+/// Whether a commit that fails is answered as if it were done.
+pub(crate) fn is_called_done(world: &World, change: &Change) -> bool {
+    world.has(Bug::UnstoredIntent) && change.insert.iter().any(|new| matches!(new, New::Instruction(_)))
+}
+
+/// The commit, with what is broken of it.
+pub(crate) fn commit(world: &World, change: Change) -> Result<(), CommitError> {
+    let change = spoilt(world, change);
+    let done = applied(world, change.clone());
+    match (done, world.bug) {
+        (Err(CommitError::LeaseLost), Some(Bug::NoFencing)) => applied(world, Change { lease: None, ..change }),
+        (Err(CommitError::Stale), Some(Bug::StaleIgnored)) => applied(world, refreshed(world, change)),
+        (Err(CommitError::Duplicate(DuplicateKey::Escrow(_))), Some(Bug::ReleaseCheckThenInsert)) => {
+            applied(world, renamed(world, change))
+        }
+        (done, _) => done,
+    }
+}
+
+fn applied(world: &World, change: Change) -> Result<(), CommitError> {
+    at_once(world.kernel.memory.commit(change)).unwrap_or(Ok(()))
+}
+
+fn spoilt(world: &World, mut change: Change) -> Change {
+    match world.bug {
+        Some(Bug::RoundingLeak) => {
+            for new in &mut change.insert {
+                if let New::Item(item) = new {
+                    item.payable_minor -= i64::from(item.payable_minor % 3 == 2);
+                }
+            }
+        }
+        Some(Bug::ReturnNotPosted) => change.post.retain(|posted| posted.kind().as_str() != "returned"),
+        Some(Bug::NoBackoff) => {
+            if let Some(LeaseStep::Again(lease, _)) = change.lease {
+                change.lease = Some(LeaseStep::Again(lease, world.now()));
+            }
+        }
+        Some(Bug::NoNotificationDedupe) => {
+            for new in &mut change.insert {
+                if let New::RailEvent(taken) = new {
+                    taken.event.dedupe = format!("{}/{}", taken.event.dedupe, world.kernel.number());
+                }
+            }
+        }
+        _ => {}
+    }
+    change
+}
+
+/// The same change, as if what is there now had been read.
+fn refreshed(world: &World, mut change: Change) -> Change {
+    let memory = world.kernel.memory.as_ref();
+    let mut batches = BTreeMap::new();
+    for update in &change.update {
+        if let Update::Batch(new) = update {
+            batches.insert(new.value.id, at_once(memory.batch_for_execution(new.value.id)).and_then(Result::ok).flatten());
+        }
+    }
+    for update in &mut change.update {
+        match update {
+            Update::Batch(new) => {
+                if let Some(Some(found)) = batches.get(&new.value.id) {
+                    new.revision = found.batch.revision;
+                }
+            }
+            Update::Item(new) => {
+                let items = batches.values().flatten().flat_map(|found| &found.items);
+                if let Some(found) = items.into_iter().find(|found| found.value.id == new.value.id) {
+                    new.revision = found.revision;
+                }
+            }
+            Update::Instruction(new) => {
+                if let Some(found) = at_once(memory.instruction(new.value.id)).and_then(Result::ok).flatten() {
+                    new.revision = found.revision;
+                }
+            }
+            Update::Recipient(_) | Update::Resolution(_) => {}
+        }
+    }
+    change
+}
+
+/// The same release under another name.
+fn renamed(world: &World, mut change: Change) -> Change {
+    for new in &mut change.insert {
+        if let New::Batch(batch) = new
+            && let Origin::Release(release) = &mut batch.origin
+            && let Ok(escrow) = format!("{}_{}", release.escrow, world.kernel.number()).parse()
+        {
+            release.escrow = escrow;
+        }
+    }
+    change
 }

@@ -131,7 +131,7 @@ impl Faults {
         let mut rates = BTreeMap::new();
         for fault in Fault::ALL {
             let is_on = chance.per_mille(share);
-            let rate = chance.spread(1, fault.most());
+            let rate = chance.spread(fault.most() / 10, fault.most());
             if is_on {
                 rates.insert(*fault, rate);
             }

@@ -19,10 +19,10 @@ use domain::{
     approval::{Approval, ApprovedItem, content_hash},
     batch::Batch,
     event::EventKind,
-    ids::{BatchId, EventId, InstructionId, ItemId, JobId, Requester},
+    ids::{BatchId, EventId, InstructionId, ItemId, JobId, Requester, ResolutionId},
     instruction::{Instruction, Outcome},
     item::{Item, ItemState, ItemStatus},
-    recipient::HoldReason,
+    recipient::{HoldReason, RailId},
 };
 use futures_util::FutureExt as _;
 use std::{
@@ -31,8 +31,11 @@ use std::{
     time::Duration,
 };
 
-/// Most calls about one key in ten minutes, of those that pay and of those that ask.
-const CALLS_MAX: u32 = 120;
+/// Most times that one key is submitted in ten minutes.
+const SUBMITS_MAX: u32 = 120;
+/// Most times that one key is asked for in ten minutes: whoever is in a batch with others that are in a hurry is asked
+/// for as often as they are.
+const ASKS_MAX: u32 = 700;
 
 /// A job that somebody has.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +83,10 @@ pub struct Oracle {
     pub submits: u64,
     /// Every batch that was booked.
     pub batches: Vec<BatchId>,
-    /// What two people said that was not so.
-    pub resolved: BTreeSet<ItemId>,
+    /// Who proposed what became of a payment.
+    proposed: BTreeMap<ResolutionId, Requester>,
+    /// What rails said, by its name.
+    heard: BTreeSet<(RailId, String)>,
 }
 
 /// What a change is going to replace.
@@ -203,8 +208,7 @@ impl Oracle {
                 }
                 Update::Resolution(new) => {
                     if let ResolutionState::Confirmed { by, .. } = &new.value.state {
-                        let first = self.proposed_by(&new.value.proposed_by);
-                        if *by == first {
+                        if self.proposed.get(&new.value.id) == Some(by) {
                             self.violated(format!("{by} confirmed what they proposed"));
                         }
                     }
@@ -222,13 +226,17 @@ impl Oracle {
                     }
                     self.approvals.push(approval.clone());
                 }
+                New::Resolution(resolution) => {
+                    self.proposed.insert(resolution.id, resolution.proposed_by.clone());
+                }
+                New::RailEvent(taken) => {
+                    if !self.heard.insert((taken.rail.clone(), taken.event.dedupe.clone())) {
+                        self.violated(format!("{} was heard twice", taken.event.dedupe));
+                    }
+                }
                 _ => {}
             }
         }
-    }
-
-    fn proposed_by(&self, said: &Requester) -> Requester {
-        said.clone()
     }
 
     /// I6: a move has its event and its entry in the audit log. And it is true.
@@ -385,7 +393,10 @@ impl Oracle {
                 self.violated(format!("item {} is {status:?} and is sent", part.item));
             }
             let others = self.calls.iter().filter(|(id, calls)| {
-                **id != instruction.id && calls.items.contains(&part.item) && (calls.on_the_way > 0)
+                **id != instruction.id
+                    && calls.items.contains(&part.item)
+                    && calls.on_the_way > 0
+                    && !is_dead(world, **id)
             });
             if let Some((other, _)) = others.into_iter().next() {
                 let what = format!("I8: item {} is sent while {other} is on its way", part.item);
@@ -400,8 +411,8 @@ impl Oracle {
             // Another process may stand still with a call that its lease outlived; two that run do not call at once.
             world.kernel.note(|| format!("{} is waited for {waiting} times", instruction.id));
         }
-        if submits == CALLS_MAX + 1 {
-            self.violated(format!("I9: {} is submitted more than {CALLS_MAX} times in ten minutes", instruction.id));
+        if submits == SUBMITS_MAX + 1 {
+            self.violated(format!("I9: {} is submitted more than {SUBMITS_MAX} times in ten minutes", instruction.id));
         }
     }
     /// Whoever waited for the answer to a call waits no more.
@@ -422,8 +433,8 @@ impl Oracle {
     pub fn asks(&mut self, world: &World, instruction: &Instruction) {
         let calls = self.calls.entry(instruction.id).or_default();
         calls.count(world, false);
-        if calls.counted.2 == CALLS_MAX + 1 {
-            self.violated(format!("I9: {} is asked for more than {CALLS_MAX} times in ten minutes", instruction.id));
+        if calls.counted.2 == ASKS_MAX + 1 {
+            self.violated(format!("I9: {} is asked for more than {ASKS_MAX} times in ten minutes", instruction.id));
         }
     }
 
@@ -458,6 +469,14 @@ impl Oracle {
     pub fn unpublished(&self) -> usize {
         self.committed.difference(&self.published).count()
     }
+}
+
+/// Whether nothing can be executed under a key any more: its provider refused it, or gave it up.
+fn is_dead(world: &World, key: InstructionId) -> bool {
+    let key = key.to_string();
+    let transfers = world.providers.iter().flat_map(|provider| provider.of_key(&key));
+    let fates: Vec<Fate> = transfers.map(|transfer| transfer.fate).collect();
+    !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::Refused(..) | Fate::Recalled))
 }
 
 /// Every transfer for an item that was executed, at every provider.

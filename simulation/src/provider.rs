@@ -223,7 +223,7 @@ impl Provider {
 
     fn later(self: &Arc<Self>, world: &Arc<World>, place: usize, fate: Fate) {
         let (this, world) = (self.clone(), world.clone());
-        let after = Duration::from_secs(world.kernel.chance(|chance| chance.spread(1, 100_000)));
+        let after = Duration::from_secs(world.kernel.chance(|chance| chance.spread(1, 40_000)));
         world.kernel.clone().spawn(async move {
             world.kernel.sleep(after).await;
             let is_taken = this.book().transfers[place].fate == Fate::Taken;
@@ -261,7 +261,7 @@ impl Provider {
             Fate::Settled if world.happens(Fault::ReturnsInParts) => self.sends_back(world, place, 2),
             Fate::Refused(..) if world.happens(Fault::SettlesAfterRefusal) => {
                 let (this, world) = (self.clone(), world.clone());
-                let after = Duration::from_secs(world.kernel.chance(|chance| chance.spread(1, 100_000)));
+                let after = Duration::from_secs(world.kernel.chance(|chance| chance.spread(1, 40_000)));
                 world.kernel.clone().spawn(async move {
                     world.kernel.sleep(after).await;
                     this.becomes(&world, place, Fate::Settled, true);
@@ -277,7 +277,7 @@ impl Provider {
         let few = world.kernel.below(2) == 0;
         world.kernel.clone().spawn(async move {
             for part in 1..=parts {
-                let after = world.kernel.chance(|chance| chance.spread(1, 200_000));
+                let after = world.kernel.chance(|chance| chance.spread(1, 40_000));
                 world.kernel.sleep(Duration::from_secs(after)).await;
                 if parts > 1 && part == parts && few {
                     return;
@@ -335,7 +335,10 @@ fn refusal(world: &World) -> Fate {
 
 /// Some recipients can never be paid while things go wrong.
 fn is_poisoned(world: &World, recipient: &str) -> bool {
-    world.faults.has(Fault::Poison) && world.faults.are_on() && recipient.ends_with('3')
+    world.faults.has(Fault::Poison)
+        && world.faults.are_on()
+        && world.kernel.age() < Duration::from_secs(20_000)
+        && recipient.ends_with('3')
 }
 
 /// A notification: readable by whoever takes it, and signed or not.

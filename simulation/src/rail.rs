@@ -184,7 +184,7 @@ impl PayoutRail for Line {
     }
     async fn query(&self, instruction: &Instruction) -> Lookup {
         self.world.oracle().asks(&self.world, instruction);
-        let lookup = bugs::looked_up(&self.world, self.ask(instruction).await);
+        let lookup = self.ask(instruction).await;
         self.world.kernel.note(|| format!("{} asks for {}: {}", self.who.name(), instruction.id, told(&lookup)));
         lookup
     }
@@ -244,7 +244,7 @@ impl PayoutRail for Line {
         }
         let event = read_message(&value, &message.body);
         let event = event.ok_or_else(|| IngestError::Unreadable("not a message of this rail".to_owned()))?;
-        Ok(vec![bugs::heard(&self.world, event)])
+        Ok(vec![event])
     }
 }
 

@@ -129,7 +129,8 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let mut looks = Looks { now, next: None, sending_from: now };
     let mut paused = BTreeSet::new();
 
-    let Asked { mut heard, again } = ask(ports, unresolved, now, &mut looks, &mut paused).await;
+    let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);
+    let Asked { mut heard, again } = ask(ports, unresolved, waiting, now, &mut looks, &mut paused).await;
     let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
     heard.extend(submit(ports, sending, now, &mut paused).await);
 
@@ -228,6 +229,7 @@ struct Asked {
 async fn ask(
     ports: Ports<'_>,
     unresolved: Vec<Stored<Instruction>>,
+    waiting: usize,
     now: Timestamp,
     looks: &mut Looks,
     paused: &mut BTreeSet<RailId>,
@@ -245,19 +247,25 @@ async fn ask(
             continue;
         };
         // What certainly never arrived need not be asked for, unless the rail has contradicted itself since.
-        let (sent, unsent): (Vec<_>, Vec<_>) = instructions
+        let (mut sent, unsent): (Vec<_>, Vec<_>) = instructions
             .into_iter()
             .partition(|stored| stored.value.may_have_been_received() || stored.value.is_acknowledged());
+        let pays =
+            waiting + unsent.len() + sent.iter().filter(|stored| may_replay(&profile, &stored.value, now)).count();
         asked.again.extend(unsent);
-        let wanted = u32::try_from(sent.len()).unwrap_or(u32::MAX);
-        let admitted = ports.gates.admit(&profile, wanted, now);
-        for (place, before) in (0..).zip(sent) {
-            if place < admitted.calls {
-                calls.push((profile.clone(), before));
-            } else {
-                looks.at(admitted.again_at);
-            }
+        let (questions, again_at) = questions(ports, &profile, sent.len(), pays, now);
+        if questions < sent.len() {
+            looks.at(again_at);
+            // Who is asked for changes, so that those who stay unresolved do not keep the others waiting.
+            let first = ports.dice.below(u64::try_from(sent.len()).unwrap_or_default());
+            sent.rotate_left(usize::try_from(first).unwrap_or_default());
         }
+        let rest = sent.split_off(questions);
+        if questions == 0 {
+            // What may be sent again may be so without a question: the same bytes have effect once.
+            asked.again.extend(rest.into_iter().filter(|stored| may_replay(&profile, &stored.value, now)));
+        }
+        calls.extend(sent.into_iter().map(|before| (profile.clone(), before)));
     }
     let answers = join_all(calls.into_iter().map(|(profile, before)| async {
         let lookup = match ports.rails.get(&profile.id) {
@@ -295,6 +303,22 @@ async fn ask(
         looks.at(if is_told_something { now } else { now.after(LOOK_AGAIN.0) });
     }
     asked
+}
+
+/// How many of `wanted` questions are asked now, and when more may be. If not everything can be called, questions leave a
+/// half to calls that pay: whoever asks with every call that the rail allows, turn after turn, never pays anybody.
+fn questions(ports: Ports<'_>, rail: &RailProfile, wanted: usize, pays: usize, now: Timestamp) -> (usize, Timestamp) {
+    let all = u32::try_from(wanted + pays).unwrap_or(u32::MAX);
+    let admitted = ports.gates.admit(rail, if wanted == 0 { 0 } else { all }, now);
+    let asked = match admitted.calls {
+        calls if calls == all => u32::try_from(wanted).unwrap_or(u32::MAX),
+        // One call is a question every other time.
+        1 if pays > 0 => u32::try_from(ports.dice.below(2)).unwrap_or_default(),
+        calls if pays > 0 => calls.div_ceil(2).min(u32::try_from(wanted).unwrap_or(u32::MAX)),
+        calls => calls,
+    };
+    ports.gates.put_back(rail, admitted.calls.saturating_sub(asked));
+    (usize::try_from(asked).unwrap_or(usize::MAX), admitted.again_at)
 }
 
 /// Instructions by the rail they went to, with its profile if it is still there.
@@ -405,6 +429,16 @@ async fn new_instructions(
     Ok((instructions, posted))
 }
 
+/// What may be sent now, if its recipient may be paid.
+fn due_now<'w>(work: &'w BatchWork<'_>, plan: &'w Plan, now: Timestamp) -> impl Iterator<Item = &'w Item> {
+    work.items().filter(move |item| {
+        now >= plan.due_at()
+            && item.status() == ItemStatus::Scheduled
+            && plan.is_cleared(item.id)
+            && item.not_before.is_none_or(|not_before| not_before <= now)
+    })
+}
+
 /// What is sent in this turn. What may not be sent is put on hold; what was on hold and may be sent by now is
 /// released, here and not only when the recipient changes: they may have changed just before the hold was committed.
 async fn due(
@@ -416,12 +450,7 @@ async fn due(
     if now < plan.due_at() {
         return Ok(Vec::new());
     }
-    let may_go = |item: &&Item| {
-        item.status() == ItemStatus::Scheduled
-            && plan.is_cleared(item.id)
-            && item.not_before.is_none_or(|not_before| not_before <= now)
-    };
-    let mut scheduled: Vec<&Item> = work.items().filter(may_go).collect();
+    let mut scheduled: Vec<&Item> = due_now(work, plan, now).collect();
     if scheduled.len() > SLICE_ITEMS_MAX && ports.gates.is_any_shut(now) {
         // What waits at a shut gate must not keep those behind it from a rail that is open.
         let first = ports.dice.below(u64::try_from(scheduled.len()).unwrap_or_default());

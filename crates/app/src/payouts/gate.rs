@@ -102,6 +102,15 @@ impl Gates {
         Admitted { calls, again_at: again_at.max(filled_at) }
     }
 
+    /// So many of the calls that were let through are not made after all.
+    pub fn put_back(&self, rail: &RailProfile, calls: u32) {
+        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = u64::from(rail.calls_per_second_max.max(1)) * MICROS;
+        if let Some(gate) = gates.get_mut(&rail.id) {
+            gate.tokens = gate.tokens.saturating_add(u64::from(calls) * MICROS).min(most);
+        }
+    }
+
     /// Whether some rail had better not be called now.
     pub fn is_any_shut(&self, now: Timestamp) -> bool {
         let gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -127,7 +127,13 @@ pub(crate) async fn take(
         if !known.is_empty() {
             return Ok(false);
         }
-        let change = decide(ears, rail, event, now).await?;
+        let change = match decide(ears, rail, event, now).await {
+            Err(ReceiveError::Commit(CommitError::Stale)) if races < RACES_MAX => {
+                races += 1;
+                continue;
+            }
+            decided => decided?,
+        };
         match ears.repository.commit(change).await {
             Ok(()) => return Ok(true),
             Err(CommitError::Duplicate(DuplicateKey::RailEvent(..))) => return Ok(false),
@@ -137,6 +143,7 @@ pub(crate) async fn take(
     }
 }
 
+/// `Stale` if what was read one after another is not of one moment.
 async fn decide(ears: Ears<'_>, rail: &RailProfile, event: &RailEvent, now: Timestamp) -> Result<Change, ReceiveError> {
     let instruction = match &event.about {
         About::Destination(value) => return Ok(details_changed(ears, rail, event, value, now).await?),
@@ -160,6 +167,11 @@ async fn about_ours(
     let found = ears.repository.batch_for_execution(batch).await?;
     let found =
         found.ok_or_else(|| StoreError::Corrupt(format!("the batch {batch} of an instruction is not there")))?;
+    // Somebody else may have heard the same between the two: then the instruction is older than its items.
+    let still = ears.repository.instruction(stored.value.id).await?;
+    if still.is_none_or(|still| still.revision != stored.revision) {
+        return Err(CommitError::Stale.into());
+    }
     let mut work = BatchWork::new(found.batch, found.items, Actor::rail(&rail.id), ears.ids);
     let known = Known::of_events(ears.repository, &work, vec![(&stored.value, event)], found.strays).await?;
     let facts = known.facts(rail, (ears.ids, ears.dice), now);

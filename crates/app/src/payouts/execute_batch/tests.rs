@@ -289,6 +289,41 @@ async fn a_rail_that_settled_what_it_said_it_never_had_is_asked_and_holds_up_nob
     assert_eq!(world.log.words(), ["ask", "commit"]);
 }
 
+/// Items that were sent before and are acknowledged, and others that wait, at a rail that takes so few calls a second.
+async fn words_at_a_slow_rail(sent_before: u128, waiting: u128, calls_per_second_max: u32) -> Vec<&'static str> {
+    let mut all = found((0..sent_before + waiting).map(|seq| item(seq, None)).collect());
+    for place in 0..usize::try_from(sent_before).unwrap() {
+        let one = sent(Duration::from_secs(60));
+        let mut instruction = one.unresolved[0].value.clone();
+        instruction.id = InstructionId::new(uuid::Uuid::from_u128(100 + u128::try_from(place).unwrap()));
+        instruction.items[0].item = all.items[place].value.id;
+        instruction.items[0].outcome = Outcome::Accepted { reference: None };
+        all.items[place].value = all.items[place].value.clone().after(ItemStep::RecordIntent, now()).unwrap();
+        all.unresolved.push(Stored { value: instruction, revision: 1 });
+    }
+    let mut slow = MockPayoutRail::new();
+    let profile = RailProfile { calls_per_second_max, ..crate::fixtures::rail_profile("simulator", true) };
+    slow.expect_profile().return_const(profile);
+    slow.expect_check().returning(|_| Ok(()));
+    slow.expect_prepare().returning(|_, _| Ok(b"bytes".to_vec()));
+    slow.expect_preflight().returning(|_| Preflight::Ready);
+    let taken = |_: &Instruction| Lookup::Found(Vec::new());
+    let world = World::new(all, slow, Some(taken), Some(settled));
+    world.run().await.unwrap();
+    world.log.words()
+}
+
+#[tokio::test]
+async fn questions_leave_a_half_of_the_calls_to_payments() {
+    let count = |words: &[&str], word: &str| words.iter().filter(|found| **found == word).count();
+    let words = words_at_a_slow_rail(20, 20, 10).await;
+    assert_eq!((count(&words, "ask"), count(&words, "submit")), (5, 5));
+    let words = words_at_a_slow_rail(20, 0, 10).await;
+    assert_eq!(count(&words, "ask"), 10, "where nobody waits to be paid they take all");
+    let words = words_at_a_slow_rail(3, 3, 10).await;
+    assert_eq!((count(&words, "ask"), count(&words, "submit")), (3, 3));
+}
+
 #[tokio::test]
 async fn a_machine_that_slept_past_its_lease_calls_nobody() {
     let world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, None);
