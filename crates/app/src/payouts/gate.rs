@@ -108,6 +108,10 @@ impl Gates {
         let most = u64::from(rail.calls_per_second_max.max(1)) * MICROS;
         if let Some(gate) = gates.get_mut(&rail.id) {
             gate.tokens = gate.tokens.saturating_add(u64::from(calls) * MICROS).min(most);
+            if let (1.., Breaker::Probing { since, times }) = (calls, &gate.breaker) {
+                // Nobody has tried whether it is back: the next one may.
+                gate.breaker = Breaker::Open { until: *since, times: *times };
+            }
         }
     }
 
@@ -207,6 +211,22 @@ mod tests {
         assert_eq!(gates.admit(&profile, 1, at(2_000)).calls, 1);
         assert_eq!(gates.admit(&profile, 1, at(16_000)).calls, 0);
         assert_eq!(gates.admit(&profile, 1, at(17_000)).calls, 1);
+    }
+
+    #[test]
+    fn calls_that_are_put_back_can_be_made_by_somebody_else() {
+        let (gates, profile) = (Gates::default(), profile(10));
+        assert_eq!(gates.admit(&profile, 10, at(0)).calls, 10);
+        gates.put_back(&profile, 4);
+        assert_eq!(gates.admit(&profile, 9, at(0)).calls, 4);
+        for n in 0..5 {
+            gates.report(&profile.id, of(n, Came::Nothing), &Middle, at(0));
+        }
+        assert_eq!(gates.admit(&profile, 1, at(2_000)).calls, 1);
+        gates.put_back(&profile, 1);
+        assert_eq!(gates.admit(&profile, 1, at(2_000)).calls, 1, "nobody has tried yet whether it is back");
+        gates.put_back(&profile, 0);
+        assert_eq!(gates.admit(&profile, 1, at(2_000)).calls, 0);
     }
 
     #[test]
