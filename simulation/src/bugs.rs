@@ -121,11 +121,7 @@ pub(crate) fn policy_read(world: &World, who: Who, found: Option<PolicyVersion>)
     if world.has(Bug::PolicyIgnored) && matches!(who, Who::Worker(_)) { None } else { found }
 }
 #[expect(clippy::unwrap_used, reason = "a name that can be read")]
-pub(crate) fn resolution_read(
-    world: &World,
-    _: Who,
-    found: Option<Stored<Resolution>>,
-) -> Option<Stored<Resolution>> {
+pub(crate) fn resolution_read(world: &World, _: Who, found: Option<Stored<Resolution>>) -> Option<Stored<Resolution>> {
     let mut found = found;
     if let (true, Some(found)) = (world.has(Bug::ResolvedAlone), &mut found) {
         found.value.proposed_by = "usr_somebody".parse().unwrap();
@@ -135,7 +131,11 @@ pub(crate) fn resolution_read(
 pub(crate) fn names_read(world: &World, _: Who, found: Vec<String>) -> Vec<String> {
     if world.has(Bug::NoNotificationDedupe) { Vec::new() } else { found }
 }
-pub(crate) fn instruction_read(world: &World, _: Who, found: Option<Stored<Instruction>>) -> Option<Stored<Instruction>> {
+pub(crate) fn instruction_read(
+    world: &World,
+    _: Who,
+    found: Option<Stored<Instruction>>,
+) -> Option<Stored<Instruction>> {
     let mut found = found;
     if let (true, Some(found)) = (world.has(Bug::OutOfOrderNotification), &mut found) {
         for part in &mut found.value.items {
@@ -200,7 +200,8 @@ fn refreshed(world: &World, mut change: Change) -> Change {
     let mut batches = BTreeMap::new();
     for update in &change.update {
         if let Update::Batch(new) = update {
-            batches.insert(new.value.id, at_once(memory.batch_for_execution(new.value.id)).and_then(Result::ok).flatten());
+            batches
+                .insert(new.value.id, at_once(memory.batch_for_execution(new.value.id)).and_then(Result::ok).flatten());
         }
     }
     for update in &mut change.update {

@@ -207,10 +207,10 @@ impl Oracle {
                     }
                 }
                 Update::Resolution(new) => {
-                    if let ResolutionState::Confirmed { by, .. } = &new.value.state {
-                        if self.proposed.get(&new.value.id) == Some(by) {
-                            self.violated(format!("{by} confirmed what they proposed"));
-                        }
+                    if let ResolutionState::Confirmed { by, .. } = &new.value.state
+                        && self.proposed.get(&new.value.id) == Some(by)
+                    {
+                        self.violated(format!("{by} confirmed what they proposed"));
                     }
                 }
                 Update::Batch(_) | Update::Recipient(_) => {}
@@ -230,7 +230,8 @@ impl Oracle {
                     self.proposed.insert(resolution.id, resolution.proposed_by.clone());
                 }
                 New::RailEvent(taken) => {
-                    if !self.heard.insert((taken.rail.clone(), taken.event.dedupe.clone())) {
+                    let is_new = self.heard.insert((taken.rail.clone(), taken.event.dedupe.clone()));
+                    if !is_new {
                         self.violated(format!("{} was heard twice", taken.event.dedupe));
                     }
                 }
