@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const LONG: Effort = Effort { examples_max: 1_000, limit: Duration::from_secs(4 * 60 * 60) };
 
-/// Schemathesis with many examples on both databases, then the crash soak.
+/// Schemathesis with many examples on both databases, then every kill -9, and many seeds of the simulation.
 pub fn run(workspace: &Workspace) -> Result<()> {
     println!(
         "soak: {} schemathesis examples an operation on both databases, then the tests named \
@@ -22,5 +22,6 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     schemathesis::on_sqlite(workspace, LONG)?;
     schemathesis::on_postgres(workspace, trial.postgres()?, LONG)?;
     // `--workspace` with a named target builds nothing else, and nothing anew.
-    trial.cargo_test(&["--test", "all", "--", "--include-ignored", "soak"], &[("DISBURSE_SOAK", "1")])
+    trial
+        .cargo_test(&["--test", "all", "--test", "seeds", "--", "--include-ignored", "soak"], &[("DISBURSE_SOAK", "1")])
 }
