@@ -5,12 +5,13 @@ use simulation::{bugs::Bug, run::run};
 /// How many seeds are run: `SIMULATION_SEEDS`, or some.
 fn seeds() -> u64 {
     let told = std::env::var("SIMULATION_SEEDS").ok();
-    told.map_or(100, |text| text.parse().expect("SIMULATION_SEEDS is a number"))
+    told.and_then(|text| text.parse().ok()).unwrap_or(100)
 }
 
 #[test]
 fn whatever_goes_wrong_money_is_neither_lost_nor_paid_twice() {
-    for seed in 0..seeds() {
+    // The last one found something once.
+    for seed in (0..seeds()).chain([616]) {
         let outcome = run(seed, None, false);
         assert!(
             outcome.violations.is_empty(),

@@ -129,7 +129,9 @@ async fn decide(acting: Acting<'_>, ask: &ResolveItem) -> Result<(ResolvedItem, 
     let strays = found.strays.clone();
     let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
     let status = work.item(ask.item).map(Item::status).ok_or(ActError::ItemNotFound(ask.item))?;
-    let live = found.unresolved.into_iter().find(|stored| stored.value.item(ask.item).is_some());
+    // An older instruction that gave it up may still be open for another of its items.
+    let is_open = |instruction: &Instruction| instruction.item(ask.item).is_some_and(|part| part.outcome.is_open());
+    let live = found.unresolved.into_iter().find(|stored| is_open(&stored.value));
     let (ItemStatus::InDoubt, Some(instruction)) = (status, live) else {
         return Err(ActError::NotNow { action: "resolved", status }.into());
     };
