@@ -21,7 +21,7 @@ on_both_databases! {
 const BEYOND_LEASES_SECONDS: u64 = 40;
 /// Of the 15 seconds of a lease a call may take 5: after this a machine must not call any more.
 const TOO_LATE_TO_CALL: Duration = Duration::from_millis(10_500);
-/// It can be stopped while it writes to the file, and then nobody else can. Seldom; the play is given anew.
+/// It can be stopped while it writes to a file, and then nobody else can. Seldom; the play is given anew.
 const TRIES: usize = 4;
 
 /// A server without a worker, a batch, and a worker that stands still at that moment of it.
@@ -42,7 +42,10 @@ async fn standing(engine: Engine, moment: &str, settings: &serde_json::Value) ->
         standing.pauses().await;
         assert!(standing.said().contains(&format!("disburse: pauses at {moment}")), "{}", standing.said());
         let one = json!({ "seconds": 1 });
-        if world.post("/test/clock/advance", &one).await.status == 200 {
+        let is_free = world.post("/test/clock/advance", &one).await.status == 200
+            // The simulator's book is a file of its own, on both databases.
+            && world.put("/simulator/settings", settings).await.status == 200;
+        if is_free {
             return Standing { world, batch, standing };
         }
         standing.go_on();

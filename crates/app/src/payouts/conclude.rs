@@ -109,7 +109,8 @@ impl Conclusion {
         what: serde_json::Value,
     ) {
         let (instruction, item) = about;
-        tracing::error!(alarm = alarm.as_str(), instruction = %instruction.id, item = ?item, what = %what, "a person is needed");
+        let of_item = item.map(tracing::field::display);
+        tracing::error!(alarm = alarm.as_str(), instruction = %instruction.id, item = of_item, what = %what, "a person is needed");
         let id = EventId::new(facts.ids.fresh());
         self.publish.push(Event::alarm(id, alarm, (Some(instruction.batch), item), what, facts.at));
     }

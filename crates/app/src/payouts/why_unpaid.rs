@@ -65,7 +65,7 @@ fn scheduled(details: &ItemDetails, now: Timestamp) -> Why {
         let (given, required) = (batch.approvals.given, batch.approvals.required);
         return Why::new(
             "awaiting_approval",
-            format!("The policy asks for {required} people to say yes, and {given} did."),
+            format!("The policy asks for {required} to say yes, and {given} did."),
             "Somebody who may approve, and who did not make it, approves the batch.",
         );
     }

@@ -231,8 +231,9 @@ impl Life {
                 life.happens(Happening::Settled, now, &[now.after(SOON)]);
             }
             Behaviour::Silent => {
-                life.silent_until = Some(conduct.after.map_or(Timestamp::MAX, |span| now.after(span)));
-                life.happens(Happening::Settled, now, &[]);
+                let until = conduct.after.map(|span| now.after(span));
+                life.silent_until = Some(until.unwrap_or(Timestamp::MAX));
+                life.happens(Happening::Settled, now, until.as_slice());
             }
         }
         life
@@ -320,7 +321,7 @@ mod tests {
         check(&[("behaviour", "wrong_amount")], "paid@0 told 1; executes 101");
         check(&[("behaviour", "wrong_amount"), ("amount", "7")], "paid@0 told 1; executes 7");
         check(&[("behaviour", "silent")], "paid@0; silent");
-        check(&[("behaviour", "silent"), ("after", "60s")], "paid@0; silent until 60");
+        check(&[("behaviour", "silent"), ("after", "60s")], "paid@0 told 60; silent until 60");
         for lost in ["timeout_before", "timeout_after", "rate_limit", "error_500_then_success", "unavailable"] {
             check(&[("behaviour", lost), ("times", "3")], "paid@0");
         }
