@@ -252,7 +252,6 @@ pub struct AttemptPartView {
     /// and is the recipient's debt.
     status: String,
     /// What came back of it.
-    #[serde(skip_serializing_if = "is_zero")]
     returned: i64,
     /// The rail's own name for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,11 +259,6 @@ pub struct AttemptPartView {
     /// Why it was refused or came back.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(amount: &i64) -> bool {
-    *amount == 0
 }
 
 impl From<Instruction> for AttemptView {
