@@ -15,8 +15,12 @@ use std::time::Duration;
 /// If the store cannot be used.
 pub async fn advance_clock(acting: Acting<'_>, clock: &dyn TestClock, by: Duration) -> Result<Timestamp, CommitError> {
     let now = clock.advance(by).await?;
-    let entry =
-        acting.audit("clock.advance", "clock", Some(json!(acting.now.to_string())), Some(json!(now.to_string())));
+    let entry = acting.audit(
+        "clock.advance",
+        "clock",
+        Some(json!({ "now": acting.now.to_string() })),
+        Some(json!({ "now": now.to_string() })),
+    );
     acting.repository.commit(Change { audit: vec![entry], ..Change::default() }).await?;
     Ok(now)
 }
