@@ -39,7 +39,6 @@ const FOUND: &[Bug] = &[
     Bug::ForgedNotificationAccepted,
     Bug::StaleIgnored,
     Bug::UnstoredIntent,
-    Bug::RecallBelieved,
     Bug::PolicyIgnored,
 ];
 
