@@ -34,7 +34,7 @@ pub struct Instruction {
     pub tries: u32,
     /// When it may first have been sent: the replay window starts here.
     pub first_sent_at: Timestamp,
-    /// When it may last have been sent: the settle bound starts here.
+    /// When it may last have been sent: the settle bound starts a little later, when the call has certainly left.
     pub last_sent_at: Timestamp,
 }
 

@@ -58,6 +58,8 @@ const LOOK_AGAIN_ACKNOWLEDGED: Duration = Duration::from_secs(3_600);
 const LOOK_AGAIN_UNAPPROVED: Duration = Duration::from_secs(300);
 /// How long a call to a rail takes at most: what the port promises.
 const CALL_MAX: Duration = Duration::from_secs(5);
+/// How long after the instant that its intent names a call may still leave.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 /// How often the same bytes are sent under one key. Beyond that the rail is only asked.
 pub const TRIES_MAX: u32 = 12;
 
@@ -117,6 +119,8 @@ pub struct Ports<'a> {
 /// # Errors
 /// See [`ExecuteBatchError`].
 pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Result<(), ExecuteBatchError> {
+    // Read before the time of the database, so that nothing leaves later after `now` than it may.
+    let leaves_by = ports.clock.steady() + LEAVES_WITHIN;
     let now = ports.clock.now().await?;
     let Some(found) = ports.repository.batch_for_execution(batch).await? else {
         let change = Change { lease: Some(LeaseStep::Finish(lease)), ..Change::default() };
@@ -132,7 +136,7 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);
     let Asked { mut heard, again } = ask(ports, unresolved, waiting, now, &mut looks, &mut paused).await;
     let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
-    heard.extend(submit(ports, sending, now, &mut paused).await);
+    heard.extend(submit(ports, sending, (now, leaves_by), &mut paused).await);
 
     let now = ports.clock.now().await?;
     looks.now = now;
@@ -289,9 +293,9 @@ async fn ask(
                 continue;
             }
             // Only now does absence prove anything: no call can be on its way any more.
-            Lookup::ProvenAbsent if now >= instruction.last_sent_at.after(profile.settle_bound) => Answer::Absent,
+            Lookup::ProvenAbsent if now >= arrived_by(&profile, instruction) => Answer::Absent,
             Lookup::ProvenAbsent => {
-                looks.at(instruction.last_sent_at.after(profile.settle_bound));
+                looks.at(arrived_by(&profile, instruction));
                 Answer::Unknown
             }
             Lookup::CannotTell { .. } => Answer::Unknown,
@@ -349,6 +353,12 @@ fn may_replay(profile: &RailProfile, instruction: &Instruction, now: Timestamp) 
     !instruction.is_acknowledged()
         && instruction.tries < TRIES_MAX
         && profile.replay_window.is_none_or(|window| now.since(instruction.first_sent_at) < window / 5 * 4)
+}
+
+/// When no call of it can be on its way any more: only from then on does absence prove anything. The intent names the
+/// beginning of the turn, and the call may have left later.
+pub(crate) fn arrived_by(profile: &RailProfile, instruction: &Instruction) -> Timestamp {
+    instruction.last_sent_at.after(LEAVES_WITHIN).after(profile.settle_bound)
 }
 
 /// The first write: everything that is about to be sent. Answers it as it stands after the commit.
@@ -591,13 +601,14 @@ fn instruction(
 async fn submit(
     ports: Ports<'_>,
     sending: Vec<Stored<Instruction>>,
-    now: Timestamp,
+    (now, leaves_by): (Timestamp, Duration),
     paused: &mut BTreeSet<RailId>,
 ) -> Vec<Heard> {
     let calls = sending.into_iter().map(|before| async {
         let rail = ports.rails.get(&before.value.rail);
         // A machine that slept must not call under a lease that somebody else may have by now.
-        let in_time = ports.clock.steady() + CALL_MAX <= ports.lease_ends;
+        let steady = ports.clock.steady();
+        let in_time = steady <= leaves_by && steady + CALL_MAX <= ports.lease_ends;
         let submitted = match rail {
             Some(rail) if in_time => Some(rail.submit(&before.value).await),
             _ => None,

@@ -7,7 +7,7 @@ use super::{
     act::{ActError, Acted, Acting},
     batch_work::BatchWork,
     conclude::{self, Conclusion, Contradiction},
-    execute_batch::Known,
+    execute_batch::{Known, arrived_by},
 };
 use crate::{
     RACES_MAX,
@@ -156,7 +156,7 @@ async fn decide(acting: Acting<'_>, ask: &ResolveItem) -> Result<(ResolvedItem, 
 /// tells by itself.
 pub(crate) fn resolvable_from(rail: &RailProfile, instruction: &Instruction) -> Timestamp {
     let window = rail.replay_window.unwrap_or(WITHOUT_WINDOW);
-    instruction.last_sent_at.after(rail.settle_bound).max(instruction.first_sent_at.after(window))
+    arrived_by(rail, instruction).max(instruction.first_sent_at.after(window))
 }
 
 fn refuse_too_early(rail: &RailProfile, instruction: &Instruction, now: Timestamp) -> Result<(), ResolveItemError> {

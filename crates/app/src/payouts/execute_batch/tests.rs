@@ -336,6 +336,30 @@ async fn a_machine_that_slept_past_its_lease_calls_nobody() {
     assert_eq!(statuses(&world.log.changes()[1]), ["sent"], "and that is known to have never left");
 }
 
+/// A machine that takes 11 s between any two looks at its clock.
+#[derive(Default)]
+struct Slow(std::sync::atomic::AtomicU64);
+
+#[async_trait::async_trait]
+impl Clock for Slow {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(now())
+    }
+    fn steady(&self) -> Duration {
+        Duration::from_secs(11 * self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn no_call_leaves_long_after_the_instant_of_its_intent() {
+    let world = World::new(found(vec![item(0, None)]), rail("simulator", true), None, None);
+    let (ids, gates, clock) = (Counting::default(), Gates::default(), Slow::default());
+    let lease_ends = Duration::from_secs(3_600);
+    let slow = Ports { lease_ends, clock: &clock, ..ports(&world.repository, &world.rails, &gates, &ids) };
+    execute_batch(slow, lease(), batch_id()).await.unwrap();
+    assert_eq!(world.log.words(), ["commit", "commit"], "absence would be believed while it is on its way");
+}
+
 /// Answers the item of the last change.
 fn item_after(world: &World) -> Item {
     let change = world.log.changes().pop().unwrap();
@@ -464,13 +488,16 @@ async fn what_the_rail_never_had_is_owed_again_and_sent_under_a_new_key_later() 
 
 #[tokio::test]
 async fn absence_proves_nothing_while_a_call_can_still_be_on_its_way() {
-    let mut young = sent(Duration::from_secs(5));
-    // No replay any more, and the last call was a moment ago.
-    young.unresolved[0].value.tries = TRIES_MAX;
-    let world = World::new(young, rail("simulator", true), Some(absent), None);
-    world.run().await.unwrap();
-    let change = world.log.changes().pop().unwrap();
-    assert_eq!((statuses(&change)[0], posted(&change).len()), ("in_doubt", 0));
+    // It left up to ten seconds after its intent, and travels for ten at most.
+    for (age, status) in [(5, "in_doubt"), (19, "in_doubt"), (20, "scheduled")] {
+        let mut young = sent(Duration::from_secs(age));
+        // No replay any more.
+        young.unresolved[0].value.tries = TRIES_MAX;
+        let world = World::new(young, rail("simulator", true), Some(absent), None);
+        world.run().await.unwrap();
+        let change = world.log.changes().pop().unwrap();
+        assert_eq!(statuses(&change)[0], status, "after {age} s");
+    }
 }
 
 #[tokio::test]
