@@ -153,10 +153,10 @@ impl Api {
         destination.details.insert("account".to_owned(), json!(account));
         let ask = RegisterRecipient {
             id: read(id),
-            status,
+            status: Some(status),
             tax: None,
             payout_minimums: minimum.into_iter().map(|minor| (read("USD"), minor)).collect(),
-            destination,
+            destination: Some(destination),
             actor: Actor::of(&read("usr_clerk")),
         };
         let done = register_recipient(&self.store, &self.rails, &self.names, self.world.now(), ask).await;

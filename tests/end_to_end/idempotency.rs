@@ -6,7 +6,7 @@ use crate::harness::{
     home::Engine,
     on_both_databases,
     process::PATIENCE,
-    world::{World, text},
+    world::{NEVER, World, signed, text},
 };
 use reqwest::Method;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
@@ -105,6 +105,11 @@ async fn another_request_under_the_same_key_is_refused(engine: Engine) {
     calculate(&world, "k", "prj_1", 102).await.refused(422, "idempotency_key_reused");
     calculate(&world, "k", "prj_none", 101).await.refused(422, "idempotency_key_reused");
     assert_replayed(&calculate(&world, "k", "prj_1", 101).await, &first);
+    // So is another caller: of two people who say yes under one key, the second is not told that they did.
+    let body = json!({ "projectId": "prj_1", "amount": 101, "currency": "USD" });
+    let somebody_else = signed(&json!({ "sub": "usr_other", "role": "system", "exp": NEVER }));
+    let request = world.request(Method::POST, CALCULATE).bearer_auth(somebody_else).header("Idempotency-Key", "k");
+    world.send(request.json(&body)).await.refused(422, "idempotency_key_reused");
     // Another operation has keys of its own.
     schedule(&world, "k", &release("esc_1", "prj_1", 100, "USD")).await.with(201);
 }

@@ -110,10 +110,10 @@ impl<'a> Stage<'a> {
     pub async fn register(&self, id: &str, person: Person) {
         let ask = RegisterRecipient {
             id: read(id),
-            status: person.status,
+            status: Some(person.status),
             tax: person.tax.map(|tax| serde_json::from_value::<TaxProfile>(tax).unwrap()),
             payout_minimums: person.minimum.into_iter().map(|(code, minor)| (read(code), minor)).collect(),
-            destination: Destination::bare(read("simulator")),
+            destination: Some(Destination::bare(read("simulator"))),
             actor: Actor::of(&read("usr_clerk")),
         };
         let now = self.ports.now().await;

@@ -30,6 +30,8 @@ use domain::{
 use serde_json::json;
 use std::time::Duration;
 
+/// The reason of what two people say was not executed.
+pub(crate) const RESOLVED_AS_FAILED: &str = "resolved_as_failed";
 /// A rail that never forgets a key is waited for this long.
 const WITHOUT_WINDOW: Duration = Duration::from_secs(3_600);
 
@@ -209,7 +211,7 @@ async fn confirm(
     let ordered = instruction.item(ask.item).map_or(0, |part| part.amount_minor);
     let what = match ask.outcome {
         Resolved::Paid => Some(Seen::Settled { reference: None }),
-        Resolved::Failed => Some(Seen::Rejected { reason: "resolved_as_failed".to_owned(), class: RefusalClass::Fail }),
+        Resolved::Failed => Some(Seen::Rejected { reason: RESOLVED_AS_FAILED.to_owned(), class: RefusalClass::Fail }),
         Resolved::Returned => Some(Seen::Returned {
             reason: "resolved_as_returned".to_owned(),
             returned: Money::new(ordered, instruction.currency),

@@ -1,6 +1,6 @@
 //! "Why is this not paid yet": a word for programs, a sentence for people, and what to do next.
 
-use super::resolve_item::resolvable_from;
+use super::resolve_item::{RESOLVED_AS_FAILED, resolvable_from};
 use crate::ports::{Rails, queries::ItemDetails, rail::RailProfile};
 use domain::{
     instruction::{Instruction, Outcome},
@@ -41,6 +41,11 @@ pub fn why_unpaid(details: &ItemDetails, rails: &Rails, now: Timestamp) -> Why {
         ItemState::Processing => processing(details, instruction),
         ItemState::InDoubt => in_doubt(details, instruction, rail.as_ref(), now),
         ItemState::Paid { .. } => Why::new("paid", "It is paid.", "Nothing is to be done."),
+        ItemState::Failed { reason, .. } if reason == RESOLVED_AS_FAILED => Why::new(
+            "refused",
+            "Two people found that the rail had not executed it: the money never left, and is still owed.",
+            "Mend what kept the rail from it, then retry the item; or cancel it.",
+        ),
         ItemState::Failed { reason, .. } => Why::new(
             "refused",
             format!("The rail refused it (`{reason}`): the money never left, and is still owed."),
@@ -129,7 +134,7 @@ fn processing(details: &ItemDetails, instruction: Option<&Instruction>) -> Why {
         ),
         (Some(last), _) if !last.may_have_been_received() => Why::new(
             "rail_unreachable",
-            "The rail could not be reached, so nothing was sent.",
+            "The rail could not be reached or asked us to wait, so it took nothing.",
             "Nothing is to be done: it is tried again. It can be cancelled.",
         ),
         _ => Why::new("sending", "It is being sent.", "Nothing is to be done."),
@@ -142,7 +147,7 @@ fn in_doubt(
     rail: Option<&RailProfile>,
     now: Timestamp,
 ) -> Why {
-    let message = "The rail did not answer: it may have been paid or not.";
+    let message = "The rail did not answer, or what it says does not fit the order: it may have been paid or not.";
     if let Some(proposal) = &details.resolution {
         let next = format!(
             "A second person says the same (`{}`), or something else, at the item's `resolve`.",

@@ -20,19 +20,20 @@ use domain::{
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// What is asked: the whole of what is known from now on.
+/// What is asked. Whether and where somebody is paid stays as it is unless it is told: who forgets to say it must
+/// neither unblock anybody nor send their money elsewhere.
 #[derive(Clone, Debug)]
 pub struct RegisterRecipient {
     /// Who.
     pub id: RecipientId,
-    /// Whether they may be paid.
-    pub status: RecipientStatus,
-    /// What is known of their tax, if anything.
+    /// Whether they may be paid: as it is, or `active` for somebody new, if absent.
+    pub status: Option<RecipientStatus>,
+    /// What is known of their tax from now on, if anything.
     pub tax: Option<TaxProfile>,
-    /// Less than this many minor units is not sent, but carried until it is enough.
+    /// From now on, less than this many minor units is not sent, but carried until it is enough.
     pub payout_minimums: BTreeMap<Currency, i64>,
-    /// Where the money goes.
-    pub destination: Destination,
+    /// Where the money goes: as it is, or over the default rail for somebody new, if absent.
+    pub destination: Option<Destination>,
     /// Who asks.
     pub actor: Actor,
 }
@@ -96,15 +97,20 @@ pub async fn register_recipient(
     now: Timestamp,
     ask: RegisterRecipient,
 ) -> Result<Registered, RegisterRecipientError> {
-    check(rails, &ask.destination)?;
+    if let Some(destination) = &ask.destination {
+        check(rails, destination)?;
+    }
     let mut races = 0;
     loop {
         let known = repository.recipients(std::slice::from_ref(&ask.id)).await?.into_iter().next();
-        if let Some(same) = known.as_ref().filter(|known| is_same(&known.value, &ask)) {
+        let new = known.is_none();
+        let recipient = recipient(rails, &ask, known.as_ref().map(|known| &known.value), now);
+        if let Some(same) = known.as_ref().filter(|known| is_same(&known.value, &recipient)) {
             return Ok(Registered { recipient: same.value.clone(), new: false });
         }
-        let new = known.is_none();
-        let recipient = recipient(&ask, known.as_ref(), now);
+        if ask.destination.is_none() && new {
+            check(rails, &recipient.destination)?;
+        }
         match repository.commit(change(recipient.clone(), known, &ask.actor, ids, now)).await {
             Ok(()) => return Ok(Registered { recipient, new }),
             Err(CommitError::Stale | CommitError::Duplicate(DuplicateKey::Recipient(_))) if races < RACES_MAX => {
@@ -135,25 +141,25 @@ fn check(rails: &Rails, destination: &Destination) -> Result<(), RegisterRecipie
     faults.map_err(RegisterRecipientError::Destination)
 }
 
-fn is_same(known: &Recipient, ask: &RegisterRecipient) -> bool {
-    known.status == ask.status
-        && known.tax == ask.tax
-        && known.payout_minimums == ask.payout_minimums
-        && known.destination == ask.destination
+fn is_same(known: &Recipient, wanted: &Recipient) -> bool {
+    *known == Recipient { updated_at: known.updated_at, ..wanted.clone() }
 }
 
-fn recipient(ask: &RegisterRecipient, known: Option<&Stored<Recipient>>, now: Timestamp) -> Recipient {
+fn recipient(rails: &Rails, ask: &RegisterRecipient, known: Option<&Recipient>, now: Timestamp) -> Recipient {
+    let stays = known.map(|known| &known.destination);
+    let destination = ask.destination.as_ref().or(stays).cloned();
+    let destination = destination.unwrap_or_else(|| Destination::bare(rails.default_id().clone()));
     Recipient {
         id: ask.id.clone(),
-        status: ask.status,
+        status: ask.status.or(known.map(|known| known.status)).unwrap_or(RecipientStatus::Active),
         tax: ask.tax.clone(),
         payout_minimums: ask.payout_minimums.clone(),
-        destination: ask.destination.clone(),
         destination_set_by: match known {
-            Some(known) if known.value.destination == ask.destination => known.value.destination_set_by.clone(),
+            Some(known) if known.destination == destination => known.destination_set_by.clone(),
             _ => ask.actor.requester(),
         },
-        created_at: known.map_or(now, |known| known.value.created_at),
+        destination,
+        created_at: known.map_or(now, |known| known.created_at),
         updated_at: now,
     }
 }
@@ -212,10 +218,10 @@ mod tests {
     fn ask() -> RegisterRecipient {
         RegisterRecipient {
             id: "rec_ana".parse().unwrap(),
-            status: RecipientStatus::Active,
+            status: Some(RecipientStatus::Active),
             tax: None,
             payout_minimums: BTreeMap::new(),
-            destination: Destination::bare("simulator".parse().unwrap()),
+            destination: Some(Destination::bare("simulator".parse().unwrap())),
             actor: Actor::of(&"usr_1".parse().unwrap()),
         }
     }
@@ -250,6 +256,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_says_neither_whether_nor_where_unblocks_nobody_and_moves_no_money() {
+        let mut blocked = recipient("rec_ana", RecipientStatus::Blocked);
+        blocked.value.destination.details.insert("account".into(), "1".into());
+        let repository = knowing(Some(blocked.clone()));
+        let silent = RegisterRecipient { status: None, destination: None, ..ask() };
+        let registered = register(&repository, silent.clone()).await.unwrap();
+        assert_eq!(registered.recipient, blocked.value, "nothing was committed: nothing changed");
+
+        let mut repository = knowing(None);
+        repository.expect_commit().once().returning(|_| Ok(()));
+        let Recipient { status, destination, .. } = register(&repository, silent).await.unwrap().recipient;
+        assert_eq!((status, destination), (RecipientStatus::Active, Destination::bare("simulator".parse().unwrap())));
+    }
+
+    #[tokio::test]
     async fn saying_the_same_again_writes_nothing() {
         let registered = register(&knowing(Some(recipient("rec_ana", RecipientStatus::Active))), ask()).await.unwrap();
         assert!(!registered.new);
@@ -257,7 +278,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_destination_that_cannot_be_used_is_refused_with_its_faults() {
-        let unknown = RegisterRecipient { destination: Destination::bare("pigeon".parse().unwrap()), ..ask() };
+        let pigeon = Destination::bare("pigeon".parse().unwrap());
+        let unknown = RegisterRecipient { destination: Some(pigeon), ..ask() };
         let error = register(&knowing(None), unknown).await.unwrap_err();
         assert_eq!((error.code(), error.details()[0].field.as_str()), ("validation_error", "/destination/rail"));
 

@@ -71,7 +71,8 @@ fn refusal(permission: Permission, caller: &Caller) -> ApiError {
     ApiError::forbidden(permission.refusal_code(), message)
 }
 
-fn authenticate(request: &Request) -> Result<Caller, ApiError> {
+/// Who is asking, whatever they may do.
+pub fn authenticate(request: &Request) -> Result<Caller, ApiError> {
     let Some(key) = request.data::<TokenKey>() else {
         return Err(ApiError::internal("no token key was handed to the endpoints"));
     };

@@ -5,6 +5,7 @@
 //! known by something else, as a release is by its escrow, goes through [`Key::bound`].
 
 use super::{
+    auth::authenticate,
     fault::Fault,
     json,
     params::{Asked, path_value},
@@ -128,12 +129,14 @@ fn sent(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fault> {
     }
 }
 
-/// What a request says: its parameters, and its body in canonical form.
+/// What a request says: who asks, its parameters, and its body in canonical form. Two people who say yes under one key
+/// are two people: the second must not be told that they did.
 async fn fingerprint(request: &Request, asked: &Asked, body: &mut RequestBody) -> Result<Fingerprint, ApiError> {
     let path: Vec<&str> = (0..asked.path_names.len()).filter_map(|at| path_value(request, at)).collect();
     let mut query = asked.query.to_vec();
     query.sort();
-    let mut said = serde_json::json!([path, query]).to_string();
+    let caller = authenticate(request).ok().map(|caller| caller.subject.to_string());
+    let mut said = serde_json::json!([caller, path, query]).to_string();
     if asked.reads_body {
         let bytes = body.take().map_err(ApiError::internal)?.into_bytes().await.map_err(ApiError::internal)?;
         said += &json::parse(&bytes).map_err(ApiError::internal)?.canonical();

@@ -107,7 +107,9 @@ const ABOUT: About = About {
                   A token names a role; each operation says which roles may call it. Any other gets 403.\n\n\
                   Every `POST` takes an `Idempotency-Key`. The same request under the same key is done once and answered \
                   alike, with `Idempotent-Replayed: true`; 409 while the first is under way, 422 if it says something \
-                  else. A request that is refused leaves its key free. Keys are kept for at least 30 days.",
+                  else or somebody else says it. Each operation has keys of its own. A request that is refused leaves its \
+                  key free. Keys are kept for at least 30 days. `POST /revenue/schedule-payouts` replays \
+                  nothing: an escrow that is booked already is 409 `already_scheduled`, with its batch.",
 };
 
 /// The description of the API: the same in every mode and on every database.

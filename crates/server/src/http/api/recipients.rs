@@ -36,11 +36,12 @@ const DETAILS_MAX: usize = 32;
 /// More minimums than there are currencies.
 const MINIMUMS_MAX: usize = 180;
 
-/// The whole of what is known of a recipient from now on.
+/// What is known of a recipient from now on. Whether and where they are paid stays as it is unless it is told here: who
+/// sends neither unblocks nobody, and moves no money.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase")]
 pub struct RecipientRequest {
-    /// `active`, if absent.
+    /// As it is, if absent; `active` for somebody new.
     status: Option<Sc<RecipientStatus>>,
     /// What is known of their tax. If neither this nor `taxRatePpm` is there, nothing is known, and the model's
     /// `defaultTaxProfile` applies.
@@ -52,7 +53,7 @@ pub struct RecipientRequest {
     /// What is less is not sent, but carried until it is enough. No currency twice; none, if absent.
     #[oai(validator(max_items = 180))]
     payout_minimums: Option<Vec<MinimumBody>>,
-    /// The default rail, if absent.
+    /// As it is, if absent; the default rail for somebody new.
     destination: Option<DestinationBody>,
 }
 
@@ -87,7 +88,7 @@ impl MinimumBody {
 #[oai(rename = "Destination")]
 pub struct DestinationBody {
     rail: Sc<RailId>,
-    /// What the rail needs. The simulator knows `outcome`: `paid` or `declined`.
+    /// What the rail needs. The simulator does what `behaviour` says (docs/simulator.md).
     details: Option<BTreeMap<String, String>>,
 }
 
@@ -229,16 +230,13 @@ impl Recipients {
         let short = short
             .map_err(|error| ApiError::validation(vec![Fault::out_of_range(error.to_string()).at("/taxRatePpm")]))?;
         let minimum = |minimum: MinimumBody| (minimum.currency.0, minimum.amount.0.0);
-        let destination = match destination {
-            None => Destination::bare(service.rails.default_id().clone()),
-            Some(DestinationBody { rail, details }) => {
-                let details = details.unwrap_or_default().into_iter();
-                Destination { rail: rail.0, details: details.map(|(name, text)| (name, text.into())).collect() }
-            }
-        };
+        let destination = destination.map(|DestinationBody { rail, details }| {
+            let details = details.unwrap_or_default().into_iter();
+            Destination { rail: rail.0, details: details.map(|(name, text)| (name, text.into())).collect() }
+        });
         let ask = RegisterRecipient {
             id: recipient_id.0.0,
-            status: status.map_or(RecipientStatus::Active, |status| status.0),
+            status: status.map(|status| status.0),
             tax: tax_profile.map(|profile| profile.0).or(short),
             payout_minimums: payout_minimums.unwrap_or_default().into_iter().map(minimum).collect(),
             destination,
