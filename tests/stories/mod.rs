@@ -6,6 +6,7 @@ mod counted;
 mod escheat;
 mod execution;
 mod held;
+mod history;
 mod outage;
 mod people;
 mod rail;

@@ -127,15 +127,35 @@ impl Rail {
     }
     /// It settles what it took for that recipient.
     pub fn settle(&self, recipient: &str) {
-        for entry in self.told().book.values_mut().filter(|entry| entry.recipient == recipient && !entry.recalled) {
-            entry.executed = true;
-        }
+        let mut told = self.told();
+        let taken = told.book.values_mut().filter(|entry| entry.recipient == recipient);
+        taken.filter(|entry| !entry.recalled && entry.refused.is_none()).for_each(|entry| entry.executed = true);
     }
     /// So much of what it paid to that recipient comes back.
     pub fn send_back(&self, recipient: &str, minor: i64) {
         let mut told = self.told();
         let paid = told.book.values_mut().find(|entry| entry.recipient == recipient && entry.executed);
         paid.expect("something was paid").returned_minor += minor;
+    }
+    /// So much of what it paid under a key has come back by now.
+    pub fn returns(&self, key: InstructionId, minor: i64) {
+        if let Some(entry) = self.told().book.get_mut(&key.to_string()) {
+            entry.returned_minor = minor;
+        }
+    }
+    /// It executes what it has under a key and did not execute. Answers whether there was such a thing.
+    pub fn executes(&self, key: InstructionId) -> bool {
+        match self.told().book.get_mut(&key.to_string()).filter(|entry| !entry.executed) {
+            Some(entry) => {
+                (entry.executed, entry.refused, entry.recalled) = (true, None, false);
+                true
+            }
+            None => false,
+        }
+    }
+    /// Whether it executed what it has under a key.
+    pub fn has_executed(&self, key: InstructionId) -> bool {
+        self.told().book.get(&key.to_string()).is_some_and(|entry| entry.executed)
     }
     /// It executed the first payment to that recipient after all.
     pub fn execute_late(&self, recipient: &str) {

@@ -2,7 +2,6 @@
 
 use super::rail::Rail;
 use crate::contracts::{Bench, Ports};
-use adapters::dice::ThreadDice;
 use app::{
     change::Resolved,
     idempotency::Remembering,
@@ -21,7 +20,7 @@ use app::{
         set_policy::set_policy,
     },
     ports::{
-        Rails,
+        Dice, Rails,
         queries::{AuditFilter, BatchDetails, Page, TransactionFilter},
         rail::Inbound,
     },
@@ -71,6 +70,15 @@ pub struct Person {
 /// Somebody who is simply paid.
 pub const PAID: Person = Person { status: RecipientStatus::Active, tax: None, minimum: None };
 
+/// Chance that is the same on every store: the middle of what is possible.
+struct Middle;
+
+impl Dice for Middle {
+    fn below(&self, bound: u64) -> u64 {
+        bound / 2
+    }
+}
+
 /// One store and one rail.
 pub struct Stage<'a> {
     bench: &'a dyn Bench,
@@ -78,6 +86,7 @@ pub struct Stage<'a> {
     pub rail: Arc<Rail>,
     rails: Rails,
     gates: Gates,
+    jobs_at_once: u32,
     ids: adapters::ids::UuidV7,
     turns: Turns,
 }
@@ -88,7 +97,12 @@ impl<'a> Stage<'a> {
         let rail = Arc::new(Rail::new(ports.clock.clone()));
         let rails = Rails::new(rail.clone(), []);
         let (gates, turns) = (Gates::default(), Turns::default());
-        Self { bench, ports, rail, rails, gates, ids: adapters::ids::UuidV7, turns }
+        Self { bench, ports, rail, rails, gates, jobs_at_once: 100, ids: adapters::ids::UuidV7, turns }
+    }
+    /// A stage on which jobs are done one after the other, each as if by a process of its own: how the rail did under one
+    /// decides nothing about the next.
+    pub fn one_by_one(bench: &'a dyn Bench) -> Self {
+        Self { jobs_at_once: 1, ..Self::new(bench) }
     }
 
     /// Stores the model of project `prj_1`, in force from now on.
@@ -142,18 +156,19 @@ impl<'a> Stage<'a> {
 
     /// Does every job that is due, and those that follow from them.
     pub async fn work(&self) {
-        for _ in 0..200 {
+        for _ in 0..2_000 {
+            let fresh = Gates::default();
             let ports = execute_batch::Ports {
                 repository: self.ports.repository.as_ref(),
                 rails: &self.rails,
-                gates: &self.gates,
+                gates: if self.jobs_at_once == 1 { &fresh } else { &self.gates },
                 ids: &self.ids,
-                dice: &ThreadDice,
+                dice: &Middle,
                 clock: self.ports.clock.as_ref(),
                 lease_ends: Duration::ZERO,
             };
             let lease = Duration::from_secs(60);
-            if do_jobs(ports, self.ports.jobs.as_ref(), 100, lease).await.unwrap() == 0 {
+            if do_jobs(ports, self.ports.jobs.as_ref(), self.jobs_at_once, lease).await.unwrap() == 0 {
                 return;
             }
         }
@@ -194,7 +209,7 @@ impl<'a> Stage<'a> {
             repository: self.ports.repository.as_ref(),
             rails: &self.rails,
             ids: &self.ids,
-            dice: &ThreadDice,
+            dice: &Middle,
             actor,
             now: self.ports.now().await,
         }
@@ -207,7 +222,7 @@ impl<'a> Stage<'a> {
         let message =
             Inbound { headers: Vec::new(), body: body.as_bytes().to_vec(), received_at: self.ports.now().await };
         let ears =
-            Ears { repository: self.ports.repository.as_ref(), rails: &self.rails, ids: &self.ids, dice: &ThreadDice };
+            Ears { repository: self.ports.repository.as_ref(), rails: &self.rails, ids: &self.ids, dice: &Middle };
         receive_notification(ears, &read("simulator"), message).await
     }
     /// The name under which the item's instruction of that generation was ordered.
@@ -347,11 +362,20 @@ impl<'a> Stage<'a> {
         explained
     }
 
+    /// What is on every account.
+    pub async fn accounts(&self) -> Vec<String> {
+        let trial = check_books(self.ports.queries.as_ref(), &self.rails).await.unwrap();
+        trial.balances.iter().map(|(account, currency, sum)| format!("{account} {currency} {sum:?}")).collect()
+    }
     /// The ledger, the items, the counters and the rail say the same.
     pub async fn assert_balanced(&self) {
+        self.assert_balanced_after(String::new).await;
+    }
+    /// The same, and what happened, if they do not.
+    pub async fn assert_balanced_after(&self, what: impl Fn() -> String) {
         let trial = check_books(self.ports.queries.as_ref(), &self.rails).await.unwrap();
         let wrong: Vec<_> = trial.checks.iter().filter(|check| !check.is_ok()).collect();
-        assert!(wrong.is_empty(), "{wrong:#?}\n{:#?}", trial.balances);
+        assert!(wrong.is_empty(), "{wrong:#?}\n{:#?}\n{}", trial.balances, what());
     }
 }
 
