@@ -217,3 +217,56 @@ fn stored(rail: &RailProfile, event: &RailEvent, verdict: Verdict, received_at: 
     let (rail, event) = (rail.id.clone(), event.clone());
     New::RailEvent(Box::new(TakenEvent { rail, event, instruction: None, verdict, received_at }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, Middle, batch_id, found, item, item_id, now, rail, rails},
+        ports::{rail::Seen, repository::MockPayoutRepository},
+    };
+    use domain::{ids::InstructionId, instruction::InstructionItem, item::ItemStep};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use uuid::Uuid;
+
+    /// The instruction of an item, at that revision.
+    fn sent(revision: u32) -> Stored<Instruction> {
+        let part = InstructionItem::new(item_id(0), "W1".to_owned(), 100, [0; 32]);
+        let (rail, currency) = ("simulator".parse().unwrap(), "USD".parse().unwrap());
+        let id = InstructionId::new(Uuid::from_u128(1));
+        let value = Instruction::record(id, batch_id(), rail, currency, vec![part], 1, b"body".to_vec(), now());
+        Stored { value, revision }
+    }
+
+    /// Hears that the item is paid, where the instruction has these revisions each time that it is read.
+    async fn hear(revisions: fn(u32) -> u32, commits: usize) -> Result<Heard, ReceiveError> {
+        let reads = AtomicU32::new(0);
+        let mut known = found(vec![item(0, None).after(ItemStep::RecordIntent, now()).unwrap()]);
+        known.unresolved = vec![sent(1)];
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_taken_events().returning(|_, _| Ok(Vec::new()));
+        repository.expect_instruction_of().returning(|_, _| Ok(Some(sent(1))));
+        repository.expect_batch_for_execution().returning(move |_| Ok(Some(known.clone())));
+        repository
+            .expect_instruction()
+            .returning(move |_| Ok(Some(sent(revisions(reads.fetch_add(1, Ordering::Relaxed))))));
+        repository.expect_commit().times(commits).returning(|_| Ok(()));
+        let mut speaker = rail("simulator", true);
+        speaker.expect_ingest().returning(|_| {
+            let settled = Seen::Settled { reference: None };
+            Ok(vec![RailEvent::answered("W1", settled, None, b"raw")])
+        });
+        let (ids, rails) = (Counting::default(), rails(speaker));
+        let ears = Ears { repository: &repository, rails: &rails, ids: &ids, dice: &Middle };
+        let message = Inbound { headers: Vec::new(), body: Vec::new(), received_at: now() };
+        receive_notification(ears, &"simulator".parse().unwrap(), message).await
+    }
+
+    #[tokio::test]
+    async fn what_was_read_at_two_moments_is_read_again_and_nothing_is_concluded_from_it() {
+        assert_eq!(hear(|_| 1, 1).await.unwrap().taken, 1);
+        // Somebody wrote between the two reads: once, and whenever it is tried.
+        assert_eq!(hear(|read| if read == 0 { 2 } else { 1 }, 1).await.unwrap().taken, 1);
+        assert_eq!(hear(|_| 2, 0).await.unwrap_err().class(), Class::Unavailable);
+    }
+}

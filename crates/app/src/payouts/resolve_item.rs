@@ -236,3 +236,63 @@ async fn confirm(
     change.audit.push(acting.audit("item.confirm_resolution", ask.item, Some(before), Some(after)));
     Ok((ResolvedItem { resolution, acted: Acted::of(work, &[ask.item], Vec::new()) }, change))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixtures::{Counting, Middle, batch_id, found, item, item_id, now, rail, rails},
+        ports::repository::MockPayoutRepository,
+    };
+    use domain::{
+        audit::Actor,
+        ids::InstructionId,
+        instruction::{InstructionItem, Outcome},
+        item::ItemStep,
+    };
+    use uuid::Uuid;
+
+    /// An instruction of two hours ago for these items, with what became of each.
+    fn sent(id: u128, outcomes: &[(ItemId, Outcome)]) -> Stored<Instruction> {
+        let part = |(item, outcome): &(ItemId, Outcome)| InstructionItem {
+            outcome: outcome.clone(),
+            ..InstructionItem::new(*item, format!("W{id}"), 100, [0; 32])
+        };
+        let since = Timestamp::from_unix_micros(now().unix_micros() - 7_200_000_000);
+        let (rail, currency) = ("simulator".parse().unwrap(), "USD".parse().unwrap());
+        let (id, parts) = (InstructionId::new(Uuid::from_u128(id)), outcomes.iter().map(part).collect());
+        let value = Instruction::record(id, batch_id(), rail, currency, parts, 1, b"body".to_vec(), since);
+        Stored { value, revision: 1 }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_is_said_of_the_instruction_that_is_open_for_the_item() {
+        let doubtful = |n| {
+            let item = item(n, None).after(ItemStep::RecordIntent, now()).unwrap();
+            item.after(ItemStep::LoseTrack, now()).unwrap()
+        };
+        let mut known = found(vec![doubtful(0), doubtful(1)]);
+        // The older one gave the first item up, and is open for the second still.
+        known.unresolved = vec![
+            sent(1, &[(item_id(0), Outcome::Absent), (item_id(1), Outcome::Sent)]),
+            sent(2, &[(item_id(0), Outcome::Sent)]),
+        ];
+        let mut repository = MockPayoutRepository::new();
+        repository.expect_batch_of_item().returning(|_| Ok(Some(batch_id())));
+        repository.expect_batch_for_execution().returning(move |_| Ok(Some(known.clone())));
+        repository.expect_proposed_resolution().returning(|_| Ok(None));
+        repository.expect_commit().once().returning(|_| Ok(()));
+        let (ids, rails) = (Counting::default(), rails(rail("simulator", true)));
+        let actor = Actor::of(&"usr_ann".parse().unwrap());
+        let acting =
+            Acting { repository: &repository, rails: &rails, ids: &ids, dice: &Middle, actor: &actor, now: now() };
+        let ask = ResolveItem {
+            item: item_id(0),
+            outcome: Resolved::Paid,
+            evidence: "statement".to_owned(),
+            requester: "usr_ann".parse().unwrap(),
+        };
+        let resolved = resolve_item(acting, ask, &Remembering::nothing()).await.unwrap();
+        assert_eq!(resolved.resolution.instruction, InstructionId::new(Uuid::from_u128(2)));
+    }
+}
