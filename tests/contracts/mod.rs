@@ -147,6 +147,7 @@ on_every_adapter! {
     outbox {
         events_are_handed_out_in_their_order
         an_event_goes_to_one_relay
+        an_event_that_was_named_earlier_and_committed_later_is_handed_out
         a_published_event_is_not_handed_out_again
         what_a_relay_did_not_publish_comes_back_after_its_lease
         a_refused_change_publishes_nothing

@@ -99,6 +99,20 @@ pub async fn what_a_relay_did_not_publish_comes_back_after_its_lease(bench: &dyn
     assert_eq!(ports.events().await, []);
 }
 
+/// Transactions do not commit in the order in which they drew their names: a relay that went on from the last name that
+/// it saw would never see the slower one.
+pub async fn an_event_that_was_named_earlier_and_committed_later_is_handed_out(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let (slow, fast) = (event(now), event(now));
+    assert!(slow.id < fast.id);
+    ports.commit(Change { publish: vec![fast.clone()], ..Change::default() }).await;
+    assert_eq!(ports.events().await, [fast.clone()]);
+    ports.outbox.mark_published(&[fast.id]).await.unwrap();
+    ports.commit(Change { publish: vec![slow.clone()], ..Change::default() }).await;
+    assert_eq!(ports.events().await, [slow]);
+}
+
 pub async fn a_refused_change_publishes_nothing(bench: &dyn Bench) {
     let ports = bench.ports();
     let now = ports.now().await;

@@ -54,6 +54,21 @@ async fn migrate_says_what_the_database_has(engine: Engine) {
     world.assert_books_balanced().await;
 }
 
+/// What a crash of the database undoes may have been sent already.
+#[tokio::test]
+async fn a_database_that_may_undo_what_it_acknowledged_is_refused() {
+    let home = Home::new(Engine::Postgres).await;
+    let careless = format!("{}?options=-c%20synchronous_commit%3Doff", home.database_url());
+    let folder = folder();
+    let refused = bare(folder.path(), &["serve", "--database-url", &careless], &[]).await;
+    assert_eq!(refused.code, 69, "{}", refused.stderr);
+    assert!(refused.stderr.contains("Set `synchronous_commit` to `on`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--accept-data-loss"), "{}", refused.stderr);
+    let accepted = ["demo", "--once", "--accept-data-loss", "--database-url", &careless];
+    let ran = bare(folder.path(), &accepted, &[]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+}
+
 async fn doctor_says_whether_everything_can_be_reached(engine: Engine) {
     let home = Home::new(engine).await;
     assert_eq!(home.run(&["migrate"]).await.code, 0);

@@ -12,7 +12,7 @@ use adapters::{
         simulator::{OpenError, Simulator},
         stripe_connect::{self, StripeConnect},
     },
-    sql::{Sql, SqlError},
+    sql::{Loss, Sql, SqlError},
 };
 use app::{
     payouts::gate::Gates,
@@ -81,6 +81,9 @@ pub enum ComposeError {
     /// The database's clock is ahead of the world's.
     #[error("this database was used in test mode, where its clock was moved: live mode needs a database of its own")]
     ClockWasMoved,
+    /// The database may undo what it acknowledged, and nobody said that it may.
+    #[error("the database does not keep what it acknowledges: {0}, or start with --accept-data-loss")]
+    LosesCommits(Loss),
     /// Stripe cannot be used as it is configured.
     #[error(transparent)]
     Stripe(#[from] stripe_connect::SetupError),
@@ -106,6 +109,12 @@ pub struct Migration {
 /// See [`ComposeError`].
 pub async fn service(config: &Config) -> Result<Service, ComposeError> {
     let sql = Sql::connect(&config.database_url.value).await?;
+    if let Some(loss) = sql.loses_commits().await? {
+        if !config.accept_data_loss.value {
+            return Err(ComposeError::LosesCommits(loss));
+        }
+        tracing::warn!("started all the same with a database that does not keep what it acknowledges: {loss}");
+    }
     sql.migrate().await?;
     put_together(config, sql).await
 }

@@ -34,6 +34,9 @@ pub struct Flags {
     /// [default: one inside this process]
     #[arg(long, value_name = "URL", global = true)]
     pub simulator_url: Option<String>,
+    /// Start on a database that may undo what it acknowledged [env: DISBURSE_ACCEPT_DATA_LOSS] [default: refuse]
+    #[arg(long, global = true)]
+    pub accept_data_loss: bool,
 }
 
 /// Whether money moves in earnest.
@@ -103,6 +106,8 @@ pub struct Config {
     pub simulator_url: Option<Setting<String>>,
     /// What the shared simulator signs its notifications with.
     pub simulator_secret: Option<Setting<Secret>>,
+    /// Whether a database will do that may undo what it acknowledged.
+    pub accept_data_loss: Setting<bool>,
     /// The secret that signs tokens, if one was given.
     pub jwt_secret: Option<Setting<Secret>>,
     /// Stripe, if there is a key for it.
@@ -151,6 +156,9 @@ pub enum ConfigError {
     /// Neither of the two modes.
     #[error("the mode must be `test` or `live`, not `{0}`")]
     Mode(String),
+    /// Neither yes nor no.
+    #[error("DISBURSE_ACCEPT_DATA_LOSS must be `true` or `false`, not `{0}`")]
+    AcceptDataLoss(String),
     /// The shared simulator is none.
     #[error("the simulator's address must start with `http://`")]
     SimulatorUrl,
@@ -168,6 +176,7 @@ struct File {
     data_dir: Option<String>,
     mode: Option<String>,
     simulator_url: Option<String>,
+    accept_data_loss: Option<bool>,
 }
 
 impl Config {
@@ -198,6 +207,12 @@ impl Config {
         if simulator_url.as_ref().is_some_and(|url| !url.value.starts_with("http://")) {
             return Err(ConfigError::SimulatorUrl);
         }
+        let accepts = given(
+            flags.accept_data_loss.then(|| "true".to_owned()),
+            env("DISBURSE_ACCEPT_DATA_LOSS"),
+            file.accept_data_loss.map(|accepts| accepts.to_string()),
+        );
+        let accepts = accepts.unwrap_or(Setting { value: "false".to_owned(), origin: Origin::Default });
         let listen = first(flags.listen.clone(), env("DISBURSE_LISTEN"), file.listen, || LISTEN.to_owned());
         Ok(Self {
             listen: Setting {
@@ -209,6 +224,10 @@ impl Config {
             mode: Setting { value: known.ok_or(ConfigError::Mode(mode.value))?, origin: mode.origin },
             simulator_url,
             simulator_secret: secret(env, "DISBURSE_SIMULATOR_SECRET")?,
+            accept_data_loss: Setting {
+                value: accepts.value.parse().map_err(|_| ConfigError::AcceptDataLoss(accepts.value.clone()))?,
+                origin: accepts.origin,
+            },
             jwt_secret: secret(env, "DISBURSE_JWT_SECRET")?,
             stripe: stripe(env)?,
         })
@@ -291,6 +310,7 @@ mod tests {
         assert!(text(&[("DISBURSE_LISTEN", "8080")], "").contains("no address with a port"));
         assert!(text(&[("DISBURSE_DATABASE_URL", "mysql://x")], "").contains("must be `sqlite://FILE`"));
         assert!(text(&[], "lisen = 'x'").contains("unknown field `lisen`"));
+        assert!(text(&[("DISBURSE_ACCEPT_DATA_LOSS", "yes")], "").contains("`true` or `false`, not `yes`"));
         assert!(text(&[("DISBURSE_MODE", "prod")], "").contains("`test` or `live`, not `prod`"));
         assert!(text(&[("DISBURSE_SIMULATOR_URL", "https://x")], "").contains("must start with `http://`"));
         assert!(text(&[("DISBURSE_JWT_SECRET_FILE", "no/such/file")], "").contains("no/such/file"));

@@ -9,7 +9,7 @@
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
 //! * `idempotency`: keys of requests that may be sent again
 //! * `queries`, `books`: pages, and what the books are compared with
-//! * `clock`: the time that everybody agrees on
+//! * `clock`: the time that everybody agrees on; `durability`: whether what was committed stays
 //! * `rows`: one entity a table
 //! * `migration`: the schema and its rules
 //! * `dialect`, `bulk`, `error`: what the two databases call things; many rows at once; what went wrong
@@ -21,6 +21,7 @@ mod clock;
 mod commit;
 mod counters;
 mod dialect;
+mod durability;
 mod error;
 mod idempotency;
 mod load;
@@ -30,6 +31,7 @@ mod rows;
 mod taken;
 mod work;
 
+pub use durability::Loss;
 pub use error::SqlError;
 pub use migration::MigrationStatus;
 

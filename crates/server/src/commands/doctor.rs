@@ -17,6 +17,8 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Some(url) => setting("simulator_url", &url.value, url.origin),
         None => setting("simulator_url", &"(inside this process)", Origin::Default),
     }
+    let accepts = &config.accept_data_loss;
+    setting("data_loss", &if accepts.value { "accepted" } else { "refused" }, accepts.origin);
     match &config.stripe {
         Some(stripe) => setting("stripe", &"(key given)", stripe.secret_key.origin),
         None => setting("stripe", &"(not used)", Origin::Default),
