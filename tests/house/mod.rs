@@ -3,6 +3,7 @@
 mod documents;
 mod endpoints;
 mod failpoints;
+mod failure_model;
 mod layers;
 mod sources;
 

@@ -13,6 +13,7 @@ mod node;
 mod openapi;
 mod postgres;
 mod process;
+mod proofs;
 mod python;
 mod schemathesis;
 mod server;

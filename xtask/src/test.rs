@@ -1,9 +1,10 @@
 //! `cargo xtask test`: runs the steps and sums up.
 
 use crate::client;
-use crate::failure::{Failure, Result};
+use crate::failure::{Attempt, Failure, Result};
 use crate::postgres::{Postgres, URL_VARIABLE};
 use crate::process;
+use crate::proofs;
 use crate::schemathesis::{self, Effort};
 use crate::step::Step;
 use crate::stripe;
@@ -63,7 +64,10 @@ impl<'a> Trial<'a> {
                 self.postgres = Some(Postgres::provide()?);
                 Ok(())
             }
-            Step::Test => self.cargo_test(&["--no-fail-fast"], &[]),
+            Step::Test => {
+                self.cargo_test(&["--no-fail-fast"], &[])?;
+                self.proofs()
+            }
             Step::Stripe => stripe::judge(self.workspace),
             Step::Schemathesis => schemathesis::on_sqlite(
                 self.workspace,
@@ -77,6 +81,12 @@ impl<'a> Trial<'a> {
             ),
             Step::Client => client::run(self.workspace),
         }
+    }
+
+    fn proofs(&self) -> Result<()> {
+        let page = self.workspace.root().join("docs/failure-model.md");
+        let text = std::fs::read_to_string(&page).attempting(|| format!("reading {}", page.display()))?;
+        proofs::check(&text, &self.tally.names)
     }
 
     /// Ends what was started and returns the count of tests.
