@@ -114,6 +114,8 @@ async fn what_is_not_json_is_400(engine: Engine) {
         ] {
             send(&world, method.clone(), path, body).await.refused(400, "malformed_json");
         }
+        let empty = send(&world, method.clone(), path, "").await;
+        assert!(empty.text.contains("`{}`"), "it says what to send: {}", empty.text);
         let request = world.request(method, path).bearer_auth(world.token("admin"));
         let request = request.header("content-type", "application/json").body(b"{\"a\":\"\xff\xfe\"}".to_vec());
         world.send(request).await.refused(400, "malformed_json");

@@ -114,7 +114,10 @@ pub enum ActError {
     #[error("the rail does not give it up: {0}")]
     RecallRefused(String),
     /// Whether the rail gives it up is not known.
-    #[error("the rail did not say whether it gives it up: {0}; ask again")]
+    #[error(
+        "the rail did not say whether it gives it up: {0}; ask again, and if it stays so, two people say what became of \
+         it at `resolve`"
+    )]
     RecallUnknown(String),
     /// The request's key belongs to another request.
     #[error(transparent)]

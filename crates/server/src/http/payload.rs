@@ -70,6 +70,10 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
             // Whoever asks what the request said reads it again.
             *body = RequestBody::new(bytes.clone().into());
         }
+        if bytes.trim_ascii().is_empty() {
+            let message = "The body is empty: send a JSON object, `{}` if there is nothing to say.";
+            return Err(ApiError::new(Problem::MalformedJson, message).into());
+        }
         let document = json::parse(&bytes)
             .map_err(|error| ApiError::new(Problem::MalformedJson, format!("The body is not JSON: {error}.")))?;
         // A stray query parameter is a fault of the request like a stray field, and is told with them.
