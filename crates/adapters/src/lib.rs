@@ -6,3 +6,4 @@ pub mod ids;
 pub mod memory;
 pub mod rails;
 pub mod sql;
+mod sqlite;

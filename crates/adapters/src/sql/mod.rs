@@ -33,6 +33,7 @@ mod work;
 pub use error::SqlError;
 pub use migration::MigrationStatus;
 
+use crate::sqlite::never_reuse_what_is_unclear;
 use dialect::Dialect;
 use sea_orm::{
     AccessMode, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
@@ -158,6 +159,7 @@ async fn open_sqlite(options: ConnectOptions) -> Result<DatabaseConnection, DbEr
 /// The cache is that of each connection, in KiB and negative; it grows as far as it is used.
 fn sqlite_options(url: &str, connections_max: u32, cache_size: &'static str) -> ConnectOptions {
     let mut options = with_limits(url, connections_max);
+    never_reuse_what_is_unclear(&mut options);
     options.map_sqlx_sqlite_opts(move |options| {
         options
             .create_if_missing(true)

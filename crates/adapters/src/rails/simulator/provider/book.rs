@@ -5,6 +5,7 @@ use super::{
     api::{Happening, Saying, StatusWord, TransferView},
     behaviour::Life,
 };
+use crate::sqlite::never_reuse_what_is_unclear;
 use app::ports::{Ids, StoreError};
 use domain::{
     currency::Currency,
@@ -207,6 +208,7 @@ impl Book {
 
 async fn connect(file: &Path, connections: u32) -> Result<DatabaseConnection, BookError> {
     let mut options = ConnectOptions::new(format!("sqlite://{}", file.display()));
+    never_reuse_what_is_unclear(&mut options);
     let path = file.to_owned();
     options.max_connections(connections).sqlx_logging(false).map_sqlx_sqlite_opts(move |options| {
         use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
