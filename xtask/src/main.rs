@@ -21,6 +21,7 @@ mod step;
 mod stripe;
 mod tally;
 mod test;
+mod tools;
 mod workspace;
 
 use failure::{Failure, Result};
