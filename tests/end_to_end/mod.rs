@@ -14,6 +14,7 @@ mod payday;
 mod people;
 mod promises;
 mod provider;
+mod real;
 mod refusals;
 mod seed;
 mod states;

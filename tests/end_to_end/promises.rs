@@ -30,12 +30,29 @@ pub async fn projects(world: &World) {
 
 /// Repeats a release until it is booked, as the contract asks callers to. Answers the batch.
 pub async fn persistent(world: Arc<World>, body: Value) -> String {
+    persistent_under(&world, &body, None).await
+}
+
+/// The same under an idempotency key.
+pub async fn persistent_under(world: &World, body: &Value, key: Option<&str>) -> String {
+    until_booked(world, body, key, true).await
+}
+
+/// Sends a release that was booked once more. Answers the batch that it is told of.
+pub async fn repeated(world: &World, body: &Value, key: Option<&str>) -> String {
+    until_booked(world, body, key, false).await
+}
+
+async fn until_booked(world: &World, body: &Value, key: Option<&str>, may_be_new: bool) -> String {
     let deadline = Instant::now() + TAKEN_UP_WITHIN;
     loop {
         let request = world.request(Method::POST, "/revenue/schedule-payouts");
-        let request = request.bearer_auth(world.token("system")).json(&body);
+        let mut request = request.bearer_auth(world.token("system")).json(body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         let last = match world.try_send(request).await {
-            Ok(answer) if answer.status == 201 => return text(&answer.json(), "batchId"),
+            Ok(answer) if answer.status == 201 && may_be_new => return text(&answer.json(), "batchId"),
             Ok(answer) if answer.status == 409 => {
                 let existing = answer.refused(409, "already_scheduled")["existing"].clone();
                 assert_eq!(existing["requestMatches"], true);

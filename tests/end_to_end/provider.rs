@@ -11,6 +11,7 @@ use crate::harness::{
     on_both_databases,
     process::{PATIENCE, Process, disburse},
     stripe::{SECRET_KEY, Stripe, sign},
+    tools::free_port,
     world::{World, list, text},
 };
 use reqwest::Method;
@@ -32,12 +33,6 @@ on_both_databases! {
 
 const SIMULATOR_SECRET: &str = "a secret between two processes";
 const WEBHOOK_SECRET: &str = "whsec_between_two";
-
-/// A port that nobody listens on now.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
 
 /// A server, and where its simulator is to listen.
 async fn world_of_two(engine: Engine) -> (World, u16) {

@@ -17,11 +17,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer.
-    pub async fn of(asked: String, answer: reqwest::Response) -> Self {
+    /// Reads an answer, which may break off.
+    pub async fn of(asked: String, answer: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let text = answer.text().await.unwrap_or_else(|error| panic!("{asked}: the answer breaks off: {error}"));
-        Self { asked, status, headers, text }
+        Ok(Self { asked, status, headers, text: answer.text().await? })
     }
 
     /// A header that was sent once.

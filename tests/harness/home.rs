@@ -27,6 +27,12 @@ pub struct Home {
     postgres: Option<PostgresDatabase>,
     folder: TempDir,
     settings: Vec<(&'static str, String)>,
+    /// Where its processes find the database, if not where it is.
+    reached_at: Option<String>,
+    /// Where its server listens.
+    listen: String,
+    /// What its processes are started by: a program and its arguments.
+    starter: Vec<String>,
 }
 
 impl Home {
@@ -36,13 +42,45 @@ impl Home {
             Engine::Sqlite => None,
             Engine::Postgres => Some(PostgresDatabase::create().await),
         };
-        Self { postgres, folder: tempfile::tempdir().expect("a folder for the data"), settings: Vec::new() }
+        Self::over(postgres)
+    }
+
+    /// An empty one whose database is somebody else's.
+    pub fn beside(database_url: &str) -> Self {
+        Self::over(None).reached_at(database_url)
+    }
+
+    fn over(postgres: Option<PostgresDatabase>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the data");
+        let listen = "127.0.0.1:0".to_owned();
+        Self { postgres, folder, settings: Vec::new(), reached_at: None, listen, starter: Vec::new() }
     }
 
     /// With that in the environment of every process.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    /// Whose processes find the database there, and not where it is.
+    #[must_use]
+    pub fn reached_at(mut self, database_url: &str) -> Self {
+        self.reached_at = Some(database_url.to_owned());
+        self
+    }
+
+    /// Whose server listens at that port, also after a restart.
+    #[must_use]
+    pub fn listening_on(mut self, port: u16) -> Self {
+        self.listen = format!("127.0.0.1:{port}");
+        self
+    }
+
+    /// Whose processes are started by that program with those arguments.
+    #[must_use]
+    pub fn started_by(mut self, program_and_arguments: &[&str]) -> Self {
+        self.starter = program_and_arguments.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -58,7 +96,8 @@ impl Home {
             let entry = entry.expect("an entry can be read");
             std::fs::copy(entry.path(), folder.path().join("data").join(entry.file_name())).expect("it can be copied");
         }
-        Self { postgres, folder, settings: self.settings.clone() }
+        let (reached_at, listen, starter) = (self.reached_at.clone(), self.listen.clone(), self.starter.clone());
+        Self { postgres, folder, settings: self.settings.clone(), reached_at, listen, starter }
     }
 
     /// Its folder.
@@ -68,16 +107,17 @@ impl Home {
 
     /// The address of its database.
     pub fn database_url(&self) -> String {
-        match &self.postgres {
-            Some(database) => database.url().to_owned(),
-            None => format!("sqlite://{}", self.folder().join("data/disburse.db").display()),
+        match (&self.reached_at, &self.postgres) {
+            (Some(url), _) => url.clone(),
+            (None, Some(database)) => database.url().to_owned(),
+            (None, None) => format!("sqlite://{}", self.folder().join("data/disburse.db").display()),
         }
     }
 
     /// The binary, told about this home.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = disburse(self.folder(), arguments);
-        command.args(["--data-dir", "data", "--listen", "127.0.0.1:0", "--database-url", &self.database_url()]);
+        let mut command = started_by(&self.starter, disburse(self.folder(), arguments));
+        command.args(["--data-dir", "data", "--listen", &self.listen, "--database-url", &self.database_url()]);
         command.env("DISBURSE_JWT_SECRET", SECRET);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
@@ -112,4 +152,21 @@ impl Home {
             println!("--- the last of what the processes said, answers left out ---\n{}", last.join("\n"));
         }
     }
+}
+
+/// The same command, given to another program to start.
+fn started_by(starter: &[String], command: Command) -> Command {
+    let Some((program, arguments)) = starter.split_first() else { return command };
+    let mut started = Command::new(program);
+    started.args(arguments).arg(command.get_program()).args(command.get_args()).stdin(std::process::Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        started.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => started.env(name, value),
+            None => started.env_remove(name),
+        };
+    }
+    started
 }

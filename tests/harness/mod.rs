@@ -3,10 +3,14 @@
 pub mod acting;
 pub mod answer;
 pub mod chance;
+pub mod cluster;
+pub mod commit_cutter;
 pub mod databases;
 pub mod home;
 pub mod process;
+pub mod sick_disk;
 pub mod stripe;
+pub mod tools;
 pub mod world;
 
 /// A named test of each sentence, on SQLite and on PostgreSQL.

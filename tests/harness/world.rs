@@ -139,6 +139,11 @@ impl World {
         assert!(status.success(), "the server stopped with {status}:\n{}", server.said());
     }
 
+    /// The server's process id.
+    pub fn id(&self) -> u32 {
+        lock(&self.server).as_ref().expect("a server").id()
+    }
+
     /// The server's resident memory, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         lock(&self.server).as_ref().expect("a server").resident_bytes()
@@ -171,7 +176,7 @@ impl World {
         let (client, request) = request.build_split();
         let request = request?;
         let asked = format!("{} {}", request.method(), request.url());
-        Ok(Answer::of(asked, client.execute(request).await?).await)
+        Answer::of(asked, client.execute(request).await?).await
     }
 
     /// Reads, as an admin.

@@ -26,6 +26,11 @@ pub fn debian_folders() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
+/// Finds the programs that make a server, or installs Debian's package.
+pub fn find_or_install() -> Result<()> {
+    Binaries::find_or_install().map(drop)
+}
+
 /// The two programs that make a server.
 struct Binaries {
     initdb: PathBuf,

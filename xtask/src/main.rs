@@ -22,6 +22,7 @@ mod step;
 mod stripe;
 mod tally;
 mod test;
+mod tools;
 mod workspace;
 
 use failure::{Failure, Result};

@@ -9,6 +9,7 @@ use crate::schemathesis::{self, Effort};
 use crate::step::Step;
 use crate::stripe;
 use crate::tally::Tally;
+use crate::tools;
 use crate::workspace::Workspace;
 use std::time::{Duration, Instant};
 
@@ -128,6 +129,7 @@ impl<'a> Trial<'a> {
 
     /// `cargo test` over the workspace, with the binary and the database that the tests ask for.
     pub fn cargo_test(&mut self, options: &[&str], variables: &[(&str, &str)]) -> Result<()> {
+        tools::provide()?;
         let mut command = self.workspace.cargo(&["test", "--workspace"]);
         command
             .args(options)
