@@ -348,11 +348,14 @@ fn in_turns(mut unresolved: Vec<Stored<Instruction>>, now: Timestamp) -> Vec<Sto
 }
 
 /// Whether the same bytes may be sent under the same key once more. A fifth of the rail's window is left alone: the
-/// rail counts from when it got the first call, by its own clock.
+/// rail counts from when it got the first call, by its own clock. And the call must arrive before the window is over,
+/// though it may leave late and be on its way for long.
 fn may_replay(profile: &RailProfile, instruction: &Instruction, now: Timestamp) -> bool {
-    !instruction.is_acknowledged()
-        && instruction.tries < TRIES_MAX
-        && profile.replay_window.is_none_or(|window| now.since(instruction.first_sent_at) < window / 5 * 4)
+    let arrives_by = now.after(LEAVES_WITHIN).after(profile.settle_bound);
+    let is_in_time = |window: Duration| {
+        now.since(instruction.first_sent_at) < window / 5 * 4 && arrives_by <= instruction.first_sent_at.after(window)
+    };
+    !instruction.is_acknowledged() && instruction.tries < TRIES_MAX && profile.replay_window.is_none_or(is_in_time)
 }
 
 /// When no call of it can be on its way any more: only from then on does absence prove anything. The intent names the

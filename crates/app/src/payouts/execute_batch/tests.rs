@@ -1,6 +1,8 @@
 use super::*;
 use crate::{
-    fixtures::{Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rails, recipient},
+    fixtures::{
+        Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rail_profile, rails, recipient,
+    },
     ports::{
         rail::{Class as RefusalClass, Lookup, MockPayoutRail, PrepareError, Submit},
         repository::MockPayoutRepository,
@@ -473,6 +475,20 @@ async fn outside_of_the_replay_window_only_questions_are_asked() {
         assert_eq!(statuses(&change)[0], "in_doubt");
         let Some(LeaseStep::Again(_, at)) = change.lease else { panic!("{change:?}") };
         assert!((1..=300).contains(&at.since(now()).as_secs()), "seldom, and not all at once: {at}");
+    }
+}
+
+#[tokio::test]
+async fn what_might_arrive_after_the_window_is_not_sent_again() {
+    // A window of 60 seconds and a settle bound of 10: what leaves 10 seconds late must still be there in time.
+    for (age, words) in [(40, &["ask", "commit", "submit", "commit"][..]), (41, &["ask", "commit"])] {
+        let mut short = MockPayoutRail::new();
+        let window = Some(Duration::from_secs(60));
+        let profile = RailProfile { replay_window: window, ..rail_profile("simulator", true) };
+        short.expect_profile().returning(move || profile.clone());
+        let world = World::new(sent(Duration::from_secs(age)), short, Some(cannot_tell), Some(settled));
+        world.run().await.unwrap();
+        assert_eq!(world.log.words(), words, "{age}");
     }
 }
 
