@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     fixtures::{
-        Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rail_profile, rails, recipient,
+        Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rail_profile, rails,
+        recipient,
     },
     ports::{
         rail::{Class as RefusalClass, Lookup, MockPayoutRail, PrepareError, Submit},
