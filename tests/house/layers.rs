@@ -39,6 +39,7 @@ fn dependencies_point_inward() {
         ("adapters", &["app", "domain"]),
         ("server", &["adapters", "app", "domain"]),
         ("benches", &[]),
+        ("models", &["adapters", "app", "domain"]),
         ("simulation", &["adapters", "app", "domain"]),
         ("tests", &[]),
         ("xtask", &[]),

@@ -20,7 +20,35 @@ pub(super) struct JobRow {
     attempt: u32,
 }
 
+/// How a job stands, for whoever compares worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobStands {
+    /// Which job.
+    pub id: JobId,
+    /// When it is due; under a lease, when the lease runs out.
+    pub run_at: Timestamp,
+    /// Whether there is nothing to do any more.
+    pub is_done: bool,
+    /// Whether somebody claimed it and has not given it back.
+    pub is_leased: bool,
+    /// Whether somebody woke it meanwhile.
+    pub is_woken: bool,
+    /// How often it was claimed.
+    pub attempt: u32,
+}
+
 impl JobRow {
+    pub(super) fn stands(&self) -> JobStands {
+        let Self { job, done, leased, woken, attempt } = self;
+        JobStands {
+            id: job.id,
+            run_at: job.run_at,
+            is_done: *done,
+            is_leased: *leased,
+            is_woken: *woken,
+            attempt: *attempt,
+        }
+    }
     pub(super) fn new(job: Job) -> Self {
         Self { job, done: false, leased: false, woken: false, attempt: 0 }
     }

@@ -23,6 +23,8 @@ mod world;
 use app::ports::{Clock, StoreError};
 use async_trait::async_trait;
 use domain::timestamp::Timestamp;
+use jobs::JobRow;
+pub use jobs::JobStands;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -49,7 +51,19 @@ impl Default for Memory {
     }
 }
 
+/// Another world that goes on by itself from here: whoever tries everything that may happen next needs many.
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        Self { world: Mutex::new(self.world().clone()), work: Notify::new() }
+    }
+}
+
 impl Memory {
+    /// How every job stands, the first made first.
+    pub fn jobs(&self) -> Vec<JobStands> {
+        self.world().jobs.values().map(JobRow::stands).collect()
+    }
+
     /// Moves the clock forward. It does not move otherwise.
     pub fn advance(&self, by: Duration) {
         let mut world = self.world();

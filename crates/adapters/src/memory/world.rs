@@ -34,7 +34,7 @@ use domain::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables, what is unique in them, and the orders in which they are read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) batches: BTreeMap<BatchId, Stored<Batch>>,
