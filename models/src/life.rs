@@ -247,10 +247,10 @@ impl Life {
         };
         let recipient = RegisterRecipient {
             id: crate::read("rec_ana"),
-            status: RecipientStatus::Active,
+            status: Some(RecipientStatus::Active),
             tax: None,
             payout_minimums: BTreeMap::new(),
-            destination: Destination::bare(crate::read("alpha")),
+            destination: Some(Destination::bare(crate::read("alpha"))),
             actor: Actor::of(&crate::read("usr_clerk")),
         };
         let release = SchedulePayouts {

@@ -11,6 +11,7 @@ mod counter_races;
 mod counters;
 mod database_rules;
 mod duplicates;
+mod durability;
 mod history;
 mod idempotency;
 mod jobs;

@@ -25,6 +25,25 @@ pub struct Cluster {
 impl Cluster {
     /// Makes the files and starts the server.
     pub async fn new() -> Self {
+        let mut cluster = Self::without_files();
+        cluster.make_files(
+            "initdb",
+            &["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", "data"],
+        );
+        cluster.start().await;
+        cluster
+    }
+
+    /// A server that gets everything from this one, and could take its place.
+    pub async fn standby(&self) -> Self {
+        let mut standby = Self::without_files();
+        let options = ["-D", "data", "-d", &self.url(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"];
+        standby.make_files("pg_basebackup", &options);
+        standby.start().await;
+        standby
+    }
+
+    fn without_files() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let is_root = fs::metadata("/proc/self").is_ok_and(|data| std::os::unix::fs::MetadataExt::uid(&data) == 0);
         // It refuses to run as root.
@@ -32,21 +51,13 @@ impl Cluster {
         if let Some((user, group)) = owner {
             chown(folder.path(), Some(user), Some(group)).expect("the folder can be given away");
         }
-        let mut cluster = Self { folder, programs: programs(), port: free_port(), owner, server: None };
-        let mut initdb = cluster.command("initdb");
-        initdb.args([
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-            "-D",
-            "data",
-        ]);
-        let made = initdb.stdin(Stdio::null()).output().expect("initdb can be started");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        cluster.start().await;
-        cluster
+        Self { folder, programs: programs(), port: free_port(), owner, server: None }
+    }
+
+    fn make_files(&self, program: &str, options: &[&str]) {
+        let made = self.command(program).args(options).stdin(Stdio::null()).output();
+        let made = made.unwrap_or_else(|error| panic!("{program} can be started: {error}"));
+        assert!(made.status.success(), "{program}: {}", String::from_utf8_lossy(&made.stderr));
     }
 
     /// Where its database is.

@@ -40,9 +40,12 @@ impl Sql {
         if self.dialect() == Dialect::Sqlite {
             return Ok(None);
         }
-        // Who may not see the state of a standby sees that it is there. A backup that is being taken is none.
+        // Who may not see what a standby is doing sees that it is there. What copies the log to an archive, takes a backup
+        // or follows rows is none: nobody fails over to it.
         let sql = "SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'), \
-                   (SELECT count(*) FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup')";
+                   (SELECT count(*) FROM pg_stat_replication AS sender WHERE state IS DISTINCT FROM 'backup' \
+                    AND application_name IS DISTINCT FROM 'pg_receivewal' AND NOT EXISTS (SELECT 1 FROM \
+                    pg_replication_slots WHERE slot_type = 'logical' AND active_pid = sender.pid))";
         let row = self.database().query_one_raw(self.dialect().statement(sql, [])).await?;
         let Some(row) = row else { return Ok(None) };
         let (commit, names): (String, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);

@@ -1,0 +1,46 @@
+//! Whether a commit that was answered stays: what a database says of that, asked of a real one with a real standby.
+
+use crate::harness::{cluster::Cluster, databases};
+use adapters::sql::{Loss, Sql};
+use sea_orm::ConnectionTrait;
+use std::time::{Duration, Instant};
+
+/// Waits until the database says so.
+async fn becomes(sql: &Sql, expected: Option<Loss>) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = sql.loses_commits().await.unwrap();
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it is {found:?} and never {expected:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn set(sql: &Sql, setting: &str) {
+    for statement in [format!("ALTER SYSTEM SET {setting}"), "SELECT pg_reload_conf()".to_owned()] {
+        sql.database().execute_unprepared(&statement).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_primary_keeps_what_it_acknowledged_only_if_it_waits_for_its_standby() {
+    let primary = Cluster::new().await;
+    let sql = Sql::connect(&primary.url()).await.unwrap();
+    assert_eq!(sql.loses_commits().await.unwrap(), None, "alone it has nobody to wait for");
+    let _standby = primary.standby().await;
+    becomes(&sql, Some(Loss::AtAFailover)).await;
+    set(&sql, "synchronous_standby_names = '*'").await;
+    becomes(&sql, None).await;
+    set(&sql, "synchronous_commit = 'local'").await;
+    becomes(&sql, Some(Loss::AtAFailover)).await;
+    set(&sql, "synchronous_commit = 'off'").await;
+    becomes(&sql, Some(Loss::AtACrash)).await;
+}
+
+#[tokio::test]
+async fn a_file_keeps_what_it_acknowledged() {
+    let (sql, _folder) = databases::sqlite().await;
+    assert_eq!(sql.loses_commits().await.unwrap(), None);
+}
