@@ -145,15 +145,20 @@ impl Drop for Cluster {
     }
 }
 
-/// Where `initdb` and `postgres` are. Debian keeps them out of the PATH, one folder a version.
+/// What is needed of a PostgreSQL.
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_basebackup"];
+
+/// Where they are. Debian keeps them out of the PATH, one folder a version.
 fn programs() -> PathBuf {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut debian: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     debian.sort();
     let mut folders = std::env::split_paths(&on_path).chain(debian.into_iter().rev());
-    let found = folders.find(|folder| ["initdb", "postgres"].iter().all(|name| is_program(&folder.join(name))));
-    found.expect("no initdb and postgres: `cargo xtask test` installs them (Debian's package `postgresql`)")
+    let found = folders.find(|folder| PROGRAMS.iter().all(|name| is_program(&folder.join(name))));
+    found.unwrap_or_else(|| {
+        panic!("no folder has {PROGRAMS:?}: `cargo xtask test` installs them (Debian's package `postgresql`)")
+    })
 }
 
 /// Whom the server runs as.

@@ -3,8 +3,9 @@
 use app::{
     events::relay_events::relay_events,
     idempotency::forget_old_keys::forget_old_keys,
+    job::Claimed,
     payouts::{
-        do_jobs::do_jobs, execute_batch::Ports, gate::Gates, hear_simulator::hear_the_simulator,
+        do_jobs::do_job, execute_batch::Ports, gate::Gates, hear_simulator::hear_the_simulator,
         receive_notification::Ears,
     },
     ports::{
@@ -13,11 +14,14 @@ use app::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 
 /// How long a job is ours. Calls to a rail are shorter.
 const JOB_LEASE: Duration = Duration::from_secs(15);
-/// Jobs done side by side.
+/// Places for jobs: so many are done side by side.
 const JOBS_AT_ONCE: u32 = 8;
 /// The net under the wake-up: how long a job of another process waits at most.
 const JOB_POLL: Duration = Duration::from_millis(500);
@@ -72,27 +76,59 @@ impl Worker {
         );
     }
 
+    /// Whenever a place is free, the next job is claimed: one whose rail does not answer keeps no other waiting.
     async fn do_jobs(&self, mut stop: watch::Receiver<bool>) {
+        let mut places = JoinSet::new();
         while !*stop.borrow() {
-            let ports = Ports {
-                repository: self.repository.as_ref(),
-                rails: &self.rails,
-                gates: &self.gates,
-                ids: self.ids.as_ref(),
-                dice: self.dice.as_ref(),
-                clock: self.clock.as_ref(),
-                // Said by each turn, from before its claim.
-                lease_ends: Duration::ZERO,
-            };
-            match do_jobs(ports, self.queue.as_ref(), JOBS_AT_ONCE, JOB_LEASE).await {
-                Ok(0) => unless_stopped(&mut stop, self.queue.wait(JOB_POLL)).await,
-                Ok(_) => {}
+            while let Some(done) = places.try_join_next() {
+                tell_of_a_panic(done);
+            }
+            let free = JOBS_AT_ONCE.saturating_sub(u32::try_from(places.len()).unwrap_or(u32::MAX));
+            if free == 0 {
+                unless_stopped(&mut stop, next(&mut places)).await;
+                continue;
+            }
+            // By this machine's own count, from before the claim: a lease is never longer here than the database means it.
+            let lease_ends = self.clock.steady() + JOB_LEASE;
+            match self.queue.claim(free, JOB_LEASE).await {
+                Ok(claimed) => {
+                    let is_all = claimed.len() < usize::try_from(free).unwrap_or(usize::MAX);
+                    for job in claimed {
+                        let worker = self.clone();
+                        places.spawn(async move { worker.do_job(job, lease_ends).await });
+                    }
+                    if is_all {
+                        unless_stopped(&mut stop, async {
+                            tokio::select! {
+                                () = self.queue.wait(JOB_POLL) => {}
+                                () = next(&mut places) => {}
+                            }
+                        })
+                        .await;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(error = ?error, "cannot claim jobs; trying again");
                     unless_stopped(&mut stop, tokio::time::sleep(TROUBLE)).await;
                 }
             }
         }
+        while let Some(done) = places.join_next().await {
+            tell_of_a_panic(done);
+        }
+    }
+
+    async fn do_job(&self, job: Claimed, lease_ends: Duration) {
+        let ports = Ports {
+            repository: self.repository.as_ref(),
+            rails: &self.rails,
+            gates: &self.gates,
+            ids: self.ids.as_ref(),
+            dice: self.dice.as_ref(),
+            clock: self.clock.as_ref(),
+            lease_ends,
+        };
+        do_job(ports, self.queue.as_ref(), job).await;
     }
 
     async fn relay_events(&self, mut stop: watch::Receiver<bool>) {
@@ -139,6 +175,21 @@ impl Worker {
             }
             unless_stopped(&mut stop, tokio::time::sleep(KEYS_PAUSE)).await;
         }
+    }
+}
+
+/// Waits until somebody is done; for ever, if nobody is at work.
+async fn next(places: &mut JoinSet<()>) {
+    match places.join_next().await {
+        Some(done) => tell_of_a_panic(done),
+        None => std::future::pending().await,
+    }
+}
+
+/// Its lease runs out, and somebody else does it.
+fn tell_of_a_panic(done: Result<(), JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(error = %error, "a job ended without an answer");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The worker's turn: claim jobs, do each, give back what could not be done.
+//! Doing a job that was claimed, and giving back what could not be done; or a whole turn of them.
 
 use super::{
     apply_policy::apply_policy,
@@ -19,7 +19,8 @@ use std::time::Duration;
 /// Longest time before a job that failed is tried again.
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// Claims at most `limit` jobs for `lease` and does them side by side. Answers how many were claimed.
+/// A turn, for whoever works by turns and not by places: claims at most `limit` jobs for `lease` and does them side by
+/// side. Answers how many were claimed.
 ///
 /// # Errors
 /// If no job can be claimed. A job that cannot be done is given back and logged; it never stops its neighbours.
@@ -29,11 +30,12 @@ pub async fn do_jobs(ports: Ports<'_>, queue: &dyn JobQueue, limit: u32, lease: 
     let ports = Ports { lease_ends, ..ports };
     let claimed = queue.claim(limit, lease).await?;
     let count = claimed.len();
-    join_all(claimed.into_iter().map(|claimed| do_one(ports, queue, claimed))).await;
+    join_all(claimed.into_iter().map(|claimed| do_job(ports, queue, claimed))).await;
     Ok(count)
 }
 
-async fn do_one(ports: Ports<'_>, queue: &dyn JobQueue, claimed: Claimed) {
+/// Does one job that was claimed. One that cannot be done is given back and logged.
+pub async fn do_job(ports: Ports<'_>, queue: &dyn JobQueue, claimed: Claimed) {
     let Claimed { lease, kind } = claimed;
     let done = match kind.clone() {
         JobKind::ExecuteBatch(batch) => execute_batch(ports, lease.clone(), batch).await,
