@@ -394,6 +394,10 @@ pub fn deliver(world: &Arc<World>, rail: RailId, body: Value) {
             let mut pause = kernel.chance(|chance| chance.spread(1, wait));
             loop {
                 kernel.sleep(Duration::from_secs(pause)).await;
+                if world.is_deaf() {
+                    pause = (pause * 2).clamp(10, 3_600);
+                    continue;
+                }
                 if hear(&world, &rail, &body).await || world.has(Bug::AcknowledgedBeforeCommit) {
                     return;
                 }

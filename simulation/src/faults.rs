@@ -76,7 +76,7 @@ faults! {
     /// What was taken is not found for a while.
     QueryLags "query_lags" 500,
     /// A question is not answered.
-    QueryFails "query_fails" 200,
+    QueryFails "query_fails" 600,
     /// An answer names another amount than was ordered.
     WrongAmount "wrong_amount" 60,
     /// A payment is taken, and executed hours later.
@@ -115,7 +115,7 @@ faults! {
     Reversals "reversals" 400,
     /// The policy changes while batches wait.
     PolicyChanges "policy_changes" 300,
-    /// Every worker dies at the moment in which a request arrives, and stays down for up to thirty hours.
+    /// Every process dies at the moment in which a request arrives, and for up to thirty hours there is none.
     PowerCut "power_cut" 200,
     /// A rail takes payments and answers no question, for hours.
     QuestionsDown "questions_down" 500,

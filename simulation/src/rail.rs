@@ -141,8 +141,14 @@ impl Line {
                 let came = provider.receive(&world, &key, &instruction.body);
                 *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
                 if world.happens(Fault::PowerCut) {
-                    let span = world.kernel.chance(|chance| chance.spread(60, 108_000));
-                    world.fleet_goes_down(world.kernel.age() + Duration::from_secs(span));
+                    let span = world.kernel.chance(|chance| chance.spread(1_800, 108_000));
+                    let until = world.kernel.age() + Duration::from_secs(span);
+                    world.site_goes_down(until);
+                    if world.happens(Fault::QuestionsDown) {
+                        // Whoever comes back learns nothing for a while.
+                        let more = world.kernel.chance(|chance| chance.spread(600, 10_000));
+                        provider.book().silent_until = until + Duration::from_secs(more);
+                    }
                 }
             });
         }

@@ -92,6 +92,7 @@ fn build(kernel: &Arc<Kernel>, bug: Option<Bug>) -> World {
         store_down_until: Mutex::default(),
         store_reads_until: Mutex::default(),
         fleet_down_until: Mutex::default(),
+        deaf_until: Mutex::default(),
         approvals: Mutex::new(vec![(Duration::ZERO, 0)]),
     }
 }
@@ -217,6 +218,7 @@ fn heal(world: &World) {
     *world.store_down_until.lock().unwrap_or_else(PoisonError::into_inner) = age;
     *world.store_reads_until.lock().unwrap_or_else(PoisonError::into_inner) = age;
     world.fleet_may_start(age);
+    world.deaf_until(age);
 }
 
 /// People put in order what waits for them.

@@ -56,6 +56,8 @@ pub struct World {
     pub store_reads_until: Mutex<Duration>,
     /// Until when every worker is down.
     pub fleet_down_until: Mutex<Duration>,
+    /// Until when nobody takes notifications.
+    pub deaf_until: Mutex<Duration>,
     /// How many people must say yes, and since when; two entries while a change of it is under way.
     pub approvals: Mutex<Vec<(Duration, u32)>>,
 }
@@ -95,6 +97,19 @@ impl World {
     pub fn fleet_goes_down(&self, until: Duration) {
         self.kernel.cut_power();
         self.fleet_may_start(until);
+    }
+    /// Every worker dies where it is, and until then there is none, and nobody who takes notifications.
+    pub fn site_goes_down(&self, until: Duration) {
+        self.fleet_goes_down(until);
+        self.deaf_until(until);
+    }
+    /// Nobody takes notifications until then.
+    pub fn deaf_until(&self, until: Duration) {
+        *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+    /// Whether nobody takes notifications now.
+    pub fn is_deaf(&self) -> bool {
+        self.kernel.age() < *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Every worker that is down is so until then.
     pub fn fleet_may_start(&self, from: Duration) {
