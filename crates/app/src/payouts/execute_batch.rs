@@ -347,12 +347,13 @@ fn in_turns(mut unresolved: Vec<Stored<Instruction>>, now: Timestamp) -> Vec<Sto
     unresolved
 }
 
-/// Whether the same bytes may be sent under the same key once more. A fifth of the rail's window is left alone: the
-/// rail counts from when it got the first call, by its own clock.
+/// Whether the same bytes may be sent under the same key once more: only if this call, too, arrives while the rail knows
+/// the key, however long it is under way. A fifth of the rail's window is left alone besides: the rail counts from when
+/// it got the first call, by its own clock.
 fn may_replay(profile: &RailProfile, instruction: &Instruction, now: Timestamp) -> bool {
-    !instruction.is_acknowledged()
-        && instruction.tries < TRIES_MAX
-        && profile.replay_window.is_none_or(|window| now.since(instruction.first_sent_at) < window / 5 * 4)
+    let age = now.since(instruction.first_sent_at);
+    let is_known = |window: Duration| age < window / 5 * 4 && age + LEAVES_WITHIN + profile.settle_bound < window;
+    !instruction.is_acknowledged() && instruction.tries < TRIES_MAX && profile.replay_window.is_none_or(is_known)
 }
 
 /// When no call of it can be on its way any more: only from then on does absence prove anything. The intent names the

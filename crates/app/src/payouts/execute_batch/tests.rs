@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    fixtures::{Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rails, recipient},
+    fixtures::{
+        Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rail_profile, rails,
+        recipient,
+    },
     ports::{
         rail::{Class as RefusalClass, Lookup, MockPayoutRail, PrepareError, Submit},
         repository::MockPayoutRepository,
@@ -473,6 +476,20 @@ async fn outside_of_the_replay_window_only_questions_are_asked() {
         assert_eq!(statuses(&change)[0], "in_doubt");
         let Some(LeaseStep::Again(_, at)) = change.lease else { panic!("{change:?}") };
         assert!((1..=300).contains(&at.since(now()).as_secs()), "seldom, and not all at once: {at}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_arrive_after_the_rail_has_forgotten_its_key_is_not_replayed() {
+    // It leaves within ten seconds, and is 1,790 under way at most: 1,800 of the window of 3,600 are left for that.
+    for (age, words) in [(1_799, &["ask", "commit", "submit", "commit"][..]), (1_800, &["ask", "commit"])] {
+        let mut slow = MockPayoutRail::new();
+        let settle_bound = Duration::from_secs(1_790);
+        let profile = RailProfile { settle_bound, ..rail_profile("simulator", true) };
+        slow.expect_profile().returning(move || profile.clone());
+        let world = World::new(sent(Duration::from_secs(age)), slow, Some(cannot_tell), Some(settled));
+        world.run().await.unwrap();
+        assert_eq!(world.log.words(), words, "after {age} s");
     }
 }
 
