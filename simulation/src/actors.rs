@@ -4,7 +4,8 @@ use crate::{
     bugs::Bug,
     faults::Fault,
     kernel::Mortal,
-    oracle::{Law, at_once},
+    laws::Law,
+    oracle::at_once,
     provider::{Fate, Transfer, message},
     rail::Line,
     store::Store,
@@ -305,7 +306,8 @@ pub async fn worker(world: Arc<World>, number: u8) {
     let (names, dice) = (Names(kernel.clone()), SimDice(kernel.clone()));
     let rails = rails(&world, who);
     let mut gates = Gates::default();
-    let clock = Arc::new(SimClock { world: world.clone(), up_for: Mutex::new(Duration::from_secs(1_000 * u64::from(number))) });
+    let clock =
+        Arc::new(SimClock { world: world.clone(), up_for: Mutex::new(Duration::from_secs(1_000 * u64::from(number))) });
     let mut idle = Duration::from_millis(500);
     loop {
         let down_until = world.fleet_down_until();

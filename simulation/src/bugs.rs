@@ -243,7 +243,7 @@ fn spoilt(world: &World, mut change: Change) -> Change {
         Some(Bug::MakerApproves) => {
             for new in &mut change.insert {
                 if let New::Batch(batch) = new {
-                    batch.scheduled_by = "usr_nobody".parse().unwrap();
+                    batch.scheduled_by = crate::actors::read("usr_nobody");
                 }
             }
         }

@@ -258,7 +258,14 @@ pub struct Mortal<F> {
 impl<F: Future> Mortal<F> {
     /// Runs `inner` for as long as it lives.
     pub fn new(kernel: &Arc<Kernel>, inner: F, dies_after: Option<u32>, stops_after: Option<(u32, Duration)>) -> Self {
-        Self { inner: Some(Box::pin(inner)), kernel: kernel.clone(), dies_after, stops_after, stopped: None, cuts: None }
+        Self {
+            inner: Some(Box::pin(inner)),
+            kernel: kernel.clone(),
+            dies_after,
+            stops_after,
+            stopped: None,
+            cuts: None,
+        }
     }
     /// It dies with all others when the power is cut.
     #[must_use]

@@ -1,6 +1,6 @@
 //! What the use cases say of themselves: part of the trace, and a violation if it is our own fault.
 
-use crate::{oracle::Law, world::World};
+use crate::{laws::Law, world::World};
 use std::{
     fmt::{Debug, Write as _},
     sync::Arc,

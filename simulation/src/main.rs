@@ -2,8 +2,8 @@
 
 use simulation::{
     bugs::Bug,
+    laws::Law,
     many::{command, jobs, many},
-    oracle::Law,
     run::{Outcome, run},
 };
 use std::{ops::Range, process::ExitCode, time::Instant};

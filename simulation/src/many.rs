@@ -116,7 +116,13 @@ pub fn jobs() -> u64 {
 
 /// Runs seeds on so many threads, until `enough` of them have failed. Each tenth is run twice: one that is not the same
 /// twice has failed. `each` is told of every seed when it is done, in no order.
-pub fn many(seeds: Range<u64>, bug: Option<Bug>, jobs: u64, enough: usize, each: impl Fn(u64, &Outcome) + Sync) -> Sums {
+pub fn many(
+    seeds: Range<u64>,
+    bug: Option<Bug>,
+    jobs: u64,
+    enough: usize,
+    each: impl Fn(u64, &Outcome) + Sync,
+) -> Sums {
     let start = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let is_enough = AtomicBool::new(false);

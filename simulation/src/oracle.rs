@@ -4,6 +4,7 @@
 
 use crate::{
     books::{Imbalance, Incremental},
+    laws::Law,
     provider::{Fate, Provider, Transfer},
     world::{Who, World},
 };
@@ -35,57 +36,6 @@ use std::{
     },
     time::Duration,
 };
-
-macro_rules! laws {
-    ($($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
-        /// What must be true.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Law {
-            $($(#[doc = $doc])+ $name,)+
-        }
-        impl Law {
-            /// Every law.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-            /// Its word.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
-        }
-    };
-}
-
-laws! {
-    /// No item is paid more than once, less what came back.
-    PaidOnce "I1",
-    /// What we say of a payment is what its provider says.
-    AsTheProvider "I2",
-    /// The ledger sums to zero.
-    SumsToZero "I3",
-    /// All of a release is allocated, to the minor unit, once.
-    Allocated "I4",
-    /// When nothing goes wrong any more, everything comes to rest.
-    Rests "I5",
-    /// Every move is told at least once, and nothing else is.
-    Told "I6",
-    /// Nobody writes or calls under a lease that is not theirs.
-    Leased "I7",
-    /// At most one call for an item is on its way.
-    OneCall "I8",
-    /// No storms: so many calls and turns, and no more.
-    NoStorm "I9",
-    /// The books balance after every step.
-    Balanced "balanced",
-    /// Nobody approves or confirms what they made themselves, and nothing is sent without enough approvals.
-    SecondPerson "second_person",
-    /// No money moves for what is held or cancelled.
-    NotWhileHeld "held",
-    /// What is sent was stored before, as it is sent.
-    StoredFirst "stored_first",
-    /// Nothing of ours panics, or contradicts itself.
-    NoFault "no_fault",
-}
 
 /// Most times that one key is submitted in ten minutes.
 const SUBMITS_MAX: u32 = 120;
@@ -208,7 +158,10 @@ impl Oracle {
         self.jobs.insert(claimed.lease.job, held);
         if turns == TURNS_MAX + 1 {
             let (kind, subject) = (claimed.kind.as_str(), claimed.kind.subject());
-            self.violated(Law::NoStorm, format!("{kind} {subject} is begun more than {TURNS_MAX} times in ten minutes"));
+            self.violated(
+                Law::NoStorm,
+                format!("{kind} {subject} is begun more than {TURNS_MAX} times in ten minutes"),
+            );
         }
         before.is_none_or(|before| before.attempt < held.attempt && before.until <= world.kernel.age())
     }
@@ -387,16 +340,20 @@ impl Oracle {
                 continue;
             }
             world.kernel.note(|| format!("instruction {} of item {}: {}", new.id, part.item, part.outcome.as_str()));
-            let is_of_people = change.update.iter().any(
-                |update| matches!(update, Update::Resolution(found) if found.value.item == part.item),
-            );
+            let is_of_people = change
+                .update
+                .iter()
+                .any(|update| matches!(update, Update::Resolution(found) if found.value.item == part.item));
             let is_said = matches!(
                 part.outcome,
                 Outcome::Settled { .. } | Outcome::Stray { .. } | Outcome::Returned { .. } | Outcome::Refused { .. }
             );
             if is_said && !is_of_people && !self.credible.contains(&part.wire_ref) {
                 let (key, what) = (new.id, part.outcome.as_str());
-                self.violated(Law::AsTheProvider, format!("{key} is called {what}, and all that was said of it named another amount"));
+                self.violated(
+                    Law::AsTheProvider,
+                    format!("{key} is called {what}, and all that was said of it named another amount"),
+                );
             }
             let transfer = transfers.iter().find(|transfer| transfer.item == part.item);
             let is_executed = transfer.is_some_and(|transfer| transfer.is_executed() && !transfer.is_lie);
@@ -404,19 +361,24 @@ impl Oracle {
             match &part.outcome {
                 Outcome::Refused { .. } | Outcome::Absent | Outcome::Recalled => {
                     if is_executed || is_pending {
-                        self.violated(Law::AsTheProvider, format!(
-                            "{} is called {} and was taken or executed",
-                            new.id,
-                            part.outcome.as_str()
-                        ));
+                        self.violated(
+                            Law::AsTheProvider,
+                            format!("{} is called {} and was taken or executed", new.id, part.outcome.as_str()),
+                        );
                     }
                     if on_the_way && part.outcome == Outcome::Absent {
-                        self.violated(Law::AsTheProvider, format!("{} is called absent while it is on its way", new.id));
+                        self.violated(
+                            Law::AsTheProvider,
+                            format!("{} is called absent while it is on its way", new.id),
+                        );
                     }
                 }
                 Outcome::Settled { .. } | Outcome::Stray { .. } | Outcome::Returned { .. } => {
                     if !transfer.is_some_and(Transfer::is_executed) {
-                        self.violated(Law::AsTheProvider, format!("{} is called {} and was not executed", new.id, part.outcome.as_str()));
+                        self.violated(
+                            Law::AsTheProvider,
+                            format!("{} is called {} and was not executed", new.id, part.outcome.as_str()),
+                        );
                     }
                 }
                 Outcome::Sent | Outcome::Accepted { .. } => {}
@@ -450,12 +412,10 @@ impl Oracle {
                 self.violated(Law::NotWhileHeld, format!("item {} is {:?} and is to be sent", part.item, item.state()));
             }
             if part.amount_minor != item.due_minor() {
-                self.violated(Law::StoredFirst, format!(
-                    "item {} is due {} and {} is to be sent",
-                    part.item,
-                    item.due_minor(),
-                    part.amount_minor
-                ));
+                self.violated(
+                    Law::StoredFirst,
+                    format!("item {} is due {} and {} is to be sent", part.item, item.due_minor(), part.amount_minor),
+                );
             }
             self.check_approvals(world, batch, item, part.destination);
         }
@@ -476,7 +436,10 @@ impl Oracle {
             .collect();
         if given.len() < required {
             let count = given.len();
-            self.violated(Law::SecondPerson, format!("item {} is to be sent with {count} of {required} approvals", item.id));
+            self.violated(
+                Law::SecondPerson,
+                format!("item {} is to be sent with {count} of {required} approvals", item.id),
+            );
         }
     }
 
@@ -500,7 +463,10 @@ impl Oracle {
     }
     fn check_told(&mut self, call: u64) {
         if self.booked.contains(&call) && self.not_booked.contains(&call) {
-            self.violated(Law::Allocated, format!("call {call} booked a release, and its caller was told that it did not"));
+            self.violated(
+                Law::Allocated,
+                format!("call {call} booked a release, and its caller was told that it did not"),
+            );
         }
     }
 
@@ -523,11 +489,10 @@ impl Oracle {
         let Some(batch) = batch else { return };
         let held = self.jobs.get(&batch.batch.job).copied();
         if held.is_none_or(|held| held.who != who || held.until < age + Duration::from_secs(5)) {
-            self.violated(Law::Leased, format!(
-                "{} calls for {} under a lease that ends: {held:?} at {age:?}",
-                who.name(),
-                instruction.id
-            ));
+            self.violated(
+                Law::Leased,
+                format!("{} calls for {} under a lease that ends: {held:?} at {age:?}", who.name(), instruction.id),
+            );
         }
         for part in &instruction.items {
             let item = batch.items.iter().find(|item| item.id == part.item);
@@ -555,7 +520,10 @@ impl Oracle {
             world.kernel.note(|| format!("{} is waited for {waiting} times", instruction.id));
         }
         if submits == SUBMITS_MAX + 1 {
-            self.violated(Law::NoStorm, format!("{} is submitted more than {SUBMITS_MAX} times in ten minutes", instruction.id));
+            self.violated(
+                Law::NoStorm,
+                format!("{} is submitted more than {SUBMITS_MAX} times in ten minutes", instruction.id),
+            );
         }
     }
     /// Whoever waited for the answer to a call waits no more.
@@ -577,7 +545,10 @@ impl Oracle {
         let calls = self.calls.entry(instruction.id).or_default();
         calls.count(world, false);
         if calls.counted.2 == ASKS_MAX + 1 {
-            self.violated(Law::NoStorm, format!("{} is asked for more than {ASKS_MAX} times in ten minutes", instruction.id));
+            self.violated(
+                Law::NoStorm,
+                format!("{} is asked for more than {ASKS_MAX} times in ten minutes", instruction.id),
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! A provider of a rail: its own book, its own mind, and the notifications it sends.
 
-use crate::{actors::deliver, faults::Fault, oracle::Law, world::World};
+use crate::{actors::deliver, faults::Fault, laws::Law, world::World};
 use app::ports::rail::{BookEntry, Class, RailEvent, RailProfile, Seen};
 use domain::{currency::Currency, ids::ItemId, money::Money, recipient::RailId};
 use serde_json::{Value, json};

@@ -11,8 +11,8 @@ use app::{
     ports::{
         PayoutRail,
         rail::{
-            About, BookEntry, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown, RailEvent,
-            RailProfile, Recall, Seen, Submit,
+            About, BookEntry, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown,
+            RailEvent, RailProfile, Recall, Seen, Submit,
         },
     },
 };

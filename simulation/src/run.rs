@@ -5,8 +5,9 @@ use crate::{
     bugs::Bug,
     faults::{Fault, Faults},
     kernel::{Kernel, Runner},
+    laws::Law,
     listener::Listener,
-    oracle::{Law, Oracle, at_once, executed},
+    oracle::{Oracle, at_once, executed},
     provider::Provider,
     rail::Line,
     world::{Who, World},
@@ -98,7 +99,8 @@ fn build(kernel: &Arc<Kernel>, bug: Option<Bug>) -> World {
 }
 
 fn provider(kernel: &Kernel, number: u64) -> Provider {
-    let seconds = if kernel.below(2) == 0 { kernel.chance(|chance| chance.spread(120, 600)) } else { 20 + kernel.below(100) };
+    let seconds =
+        if kernel.below(2) == 0 { kernel.chance(|chance| chance.spread(120, 600)) } else { 20 + kernel.below(100) };
     let bound = Duration::from_secs(seconds);
     let windows = [None, Some(Duration::from_secs(1_800)), Some(HOUR * 3), Some(HOUR * 24)];
     let window = kernel.chance(|chance| chance.pick(&windows).copied()).flatten();
@@ -274,7 +276,10 @@ fn check_rest(world: &Arc<World>, api: &Api) {
                 ItemStatus::Processing | ItemStatus::InDoubt => false,
             };
             if !rests {
-                world.violated(Law::Rests, format!("item {} of {} stays {}", item.id, details.batch.id, status.as_str()));
+                world.violated(
+                    Law::Rests,
+                    format!("item {} of {} stays {}", item.id, details.batch.id, status.as_str()),
+                );
             }
             let all = executed(world, item.id);
             let net = all.iter().filter(|transfer| !transfer.is_back()).count();

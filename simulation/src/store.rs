@@ -4,7 +4,7 @@ use crate::{
     actors::Api,
     bugs::{self, Bug},
     faults::Fault,
-    oracle::Law,
+    laws::Law,
     world::{Who, World},
 };
 use app::{

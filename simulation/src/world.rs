@@ -4,7 +4,8 @@ use crate::{
     bugs::Bug,
     faults::{Fault, Faults},
     kernel::Kernel,
-    oracle::{Law, Oracle},
+    laws::Law,
+    oracle::Oracle,
     provider::Provider,
 };
 use app::ports::{Clock, Dice, Ids, StoreError};
