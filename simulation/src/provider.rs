@@ -308,11 +308,12 @@ impl Provider {
             (book.transfers[place].clone(), format!("evt_{}", book.notifications))
         };
         let what = transfer.says();
-        let is_return = matches!(what, Seen::Returned { .. });
-        if !is_return && world.happens(Fault::NotificationLost) {
+        // Of what comes back, and of what is executed after it was refused, nothing else tells: nobody asks any more.
+        let tells_alone = matches!(what, Seen::Returned { .. }) || transfer.is_lie;
+        if !tells_alone && world.happens(Fault::NotificationLost) {
             return;
         }
-        let wrong = i64::from(!is_return && world.happens(Fault::WrongAmount));
+        let wrong = i64::from(!tells_alone && world.happens(Fault::WrongAmount));
         let body = message(true, &name, &transfer, &what, wrong);
         deliver(world, self.id().clone(), body);
     }
