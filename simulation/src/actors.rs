@@ -4,6 +4,7 @@ use crate::{
     bugs::Bug,
     faults::Fault,
     kernel::Mortal,
+    laws::Law,
     oracle::at_once,
     provider::{Fate, Transfer, message},
     rail::Line,
@@ -45,6 +46,7 @@ use domain::{
     money::Money,
     recipient::{Destination, RailId, RecipientStatus},
     revenue_model::ModelStatus,
+    timestamp::Timestamp,
 };
 use serde_json::{Value, json};
 use std::{
@@ -88,7 +90,7 @@ impl Api {
     pub fn new(world: &Arc<World>) -> Self {
         Self {
             world: world.clone(),
-            store: Store { world: world.clone(), who: Who::Api },
+            store: Store::of(world, Who::Api),
             rails: rails(world, Who::Api),
             names: Names(world.kernel.clone()),
             dice: SimDice(world.kernel.clone()),
@@ -107,7 +109,7 @@ impl Api {
             Err(error) => {
                 self.world.kernel.note(|| format!("{what}: {}", error.code()));
                 if error.class() == Class::Internal {
-                    self.world.violated(format!("{what}: {error:?}"));
+                    self.world.violated(Law::NoFault, format!("{what}: {error:?}"));
                 }
                 None
             }
@@ -163,20 +165,25 @@ impl Api {
         self.said(&format!("register {id} {} {account}", status.as_str()), done);
     }
     /// Releases an escrow.
-    pub async fn release(&self, project: &str, escrow: &str, amount: i64) {
+    pub async fn release(&self, project: &str, escrow: &str, amount: i64, execute_at: Option<Timestamp>) {
         let ask = SchedulePayouts {
             escrow: read(escrow),
             project: read(project),
             milestone: None,
             amount: Money::new(amount, read("USD")),
             as_of: None,
-            execute_at: None,
+            execute_at,
             deductions: Vec::new(),
             actor: Actor::of(&read("usr_escrow")),
         };
         let nothing = Remembering::nothing();
         let now = self.world.now();
-        let done = schedule_payouts(&self.store, &self.rails, &self.names, &self.turns, now, ask, &nothing).await;
+        let call = self.world.kernel.number();
+        let store = Store { call, ..Store::of(&self.world, Who::Api) };
+        let done = schedule_payouts(&store, &self.rails, &self.names, &self.turns, now, ask, &nothing).await;
+        if matches!(done, Err(SchedulePayoutsError::Store(_) | SchedulePayoutsError::Busy)) {
+            self.world.oracle().told_nothing_is_booked(call);
+        }
         if let (true, Err(SchedulePayoutsError::AlreadyScheduled { existing, .. })) =
             (self.world.has(Bug::ReleaseIgnoresAmount), &done)
         {
@@ -188,11 +195,11 @@ impl Api {
     }
     fn released(&self, escrow: &str, amount: i64, batch: &Batch) {
         if batch.amount_minor != amount {
-            self.world.violated(format!("I4: {escrow} of {amount} was booked as {}", batch.amount_minor));
+            self.world.violated(Law::Allocated, format!("{escrow} of {amount} was booked as {}", batch.amount_minor));
         }
         let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
         if releases.insert(escrow.to_owned(), batch.id).is_some_and(|before| before != batch.id) {
-            self.world.violated(format!("I4: {escrow} was booked twice"));
+            self.world.violated(Law::Allocated, format!("{escrow} was booked twice"));
         }
     }
     /// Takes back a part of a release.
@@ -286,6 +293,12 @@ impl Api {
     }
 }
 
+/// How long whoever finds nothing to do waits at most. When nothing goes wrong any more, two days and a half pass in
+/// which hardly anything happens.
+fn longest_idle(world: &World) -> Duration {
+    Duration::from_secs(if world.faults.are_on() { 120 } else { 900 })
+}
+
 /// A worker, as long as the world goes on.
 pub async fn worker(world: Arc<World>, number: u8) {
     let who = Who::Worker(number);
@@ -293,21 +306,22 @@ pub async fn worker(world: Arc<World>, number: u8) {
     let (names, dice) = (Names(kernel.clone()), SimDice(kernel.clone()));
     let rails = rails(&world, who);
     let mut gates = Gates::default();
-    let clock = SimClock { world: world.clone(), up_for: Duration::from_secs(1_000 * u64::from(number)) };
+    let clock =
+        Arc::new(SimClock { world: world.clone(), up_for: Mutex::new(Duration::from_secs(1_000 * u64::from(number))) });
     let mut idle = Duration::from_millis(500);
     loop {
         let down_until = world.fleet_down_until();
         if kernel.age() < down_until {
             kernel.sleep(down_until - kernel.age()).await;
         }
-        let store = Store { world: world.clone(), who };
+        let store = Store::of(&world, who);
         let ports = Ports {
             repository: &store,
             rails: &rails,
             gates: &gates,
             ids: &names,
             dice: &dice,
-            clock: &clock,
+            clock: clock.as_ref(),
             lease_ends: Duration::ZERO,
         };
         let dies = world.happens(Fault::ProcessDies).then(|| u32::try_from(kernel.below(40)).unwrap_or(0));
@@ -315,8 +329,16 @@ pub async fn worker(world: Arc<World>, number: u8) {
             let span = kernel.chance(|chance| chance.spread(5, 400));
             (u32::try_from(kernel.below(40)).unwrap_or(0), Duration::from_secs(span))
         });
+        if world.happens(Fault::ClockLeaps) {
+            let by = kernel.chance(|chance| chance.spread(1, 100_000));
+            let (clock, kernel) = (clock.clone(), kernel.clone());
+            kernel.clone().spawn(async move {
+                kernel.sleep_up_to(Duration::from_secs(5)).await;
+                clock.leap(Duration::from_secs(by));
+            });
+        }
         let turn = do_jobs(ports, &store, 8, LEASE);
-        match Mortal::new(&kernel, turn, dies, stops).await {
+        match Mortal::new(&kernel, turn, dies, stops).power().await {
             None => {
                 kernel.note(|| format!("{} died", who.name()));
                 kernel.sleep_up_to(Duration::from_secs(60)).await;
@@ -324,7 +346,7 @@ pub async fn worker(world: Arc<World>, number: u8) {
             }
             Some(Ok(0) | Err(_)) => {
                 kernel.sleep_up_to(idle).await;
-                idle = (idle * 2).min(Duration::from_secs(120));
+                idle = (idle * 2).min(longest_idle(&world));
             }
             Some(Ok(_)) => idle = Duration::from_millis(500),
         }
@@ -353,13 +375,13 @@ impl EventPublisher for Subscriber {
 pub async fn relay(world: Arc<World>) {
     let kernel = world.kernel.clone();
     loop {
-        let store = Store { world: world.clone(), who: Who::Api };
+        let store = Store::of(&world, Who::Api);
         let subscriber = Subscriber(world.clone());
         let dies = world.happens(Fault::ProcessDies).then(|| u32::try_from(kernel.below(40)).unwrap_or(0));
         let turn = relay_events(&store, &subscriber, 100, Duration::from_secs(30));
         let done = Mortal::new(&kernel, turn, dies, None).await;
-        let pause = if matches!(done, Some(Ok(count)) if count > 0) { 1 } else { 120 };
-        kernel.sleep(Duration::from_secs(pause)).await;
+        let has_more = matches!(done, Some(Ok(count)) if count > 0);
+        kernel.sleep(if has_more { Duration::from_secs(1) } else { longest_idle(&world) }).await;
     }
 }
 
@@ -374,6 +396,10 @@ pub fn deliver(world: &Arc<World>, rail: RailId, body: Value) {
             let mut pause = kernel.chance(|chance| chance.spread(1, wait));
             loop {
                 kernel.sleep(Duration::from_secs(pause)).await;
+                if world.is_deaf() {
+                    pause = (pause * 2).clamp(10, 3_600);
+                    continue;
+                }
                 if hear(&world, &rail, &body).await || world.has(Bug::AcknowledgedBeforeCommit) {
                     return;
                 }
@@ -386,7 +412,7 @@ pub fn deliver(world: &Arc<World>, rail: RailId, body: Value) {
 /// A message comes. Answers whether it was taken, or refused for good.
 async fn hear(world: &Arc<World>, rail: &RailId, body: &Value) -> bool {
     let kernel = &world.kernel;
-    let store = Store { world: world.clone(), who: Who::Ears };
+    let store = Store::of(world, Who::Ears);
     let rails = rails(world, Who::Ears);
     let (names, dice) = (Names(kernel.clone()), SimDice(kernel.clone()));
     let ears = Ears { repository: &store, rails: &rails, ids: &names, dice: &dice };
@@ -404,7 +430,7 @@ async fn hear(world: &Arc<World>, rail: &RailId, body: &Value) -> bool {
         Some(Err(error)) => {
             kernel.note(|| format!("not heard {}: {}", says(), error.code()));
             if error.class() == Class::Internal {
-                world.violated(format!("a notification: {error:?}"));
+                world.violated(Law::NoFault, format!("a notification: {error:?}"));
             }
             !error.class().may_succeed_later()
         }
@@ -443,6 +469,19 @@ pub async fn weather(world: Arc<World>, until: Duration) {
                 let span = kernel.chance(|chance| chance.spread(10, 40_000));
                 provider.book().down_until = kernel.age() + Duration::from_secs(span);
             }
+            if world.happens(Fault::QuestionsDown) {
+                let span = kernel.chance(|chance| chance.spread(600, 40_000));
+                provider.book().silent_until = kernel.age() + Duration::from_secs(span);
+            }
+            if world.happens(Fault::WayJammed) {
+                let span = kernel.chance(|chance| chance.spread(1_800, 40_000));
+                provider.book().jammed_until = kernel.age() + Duration::from_secs(span);
+            }
+        }
+        if world.happens(Fault::StoreReadOnly) {
+            let span = kernel.chance(|chance| chance.spread(1, 1_200));
+            *world.store_reads_until.lock().unwrap_or_else(PoisonError::into_inner) =
+                kernel.age() + Duration::from_secs(span);
         }
         if world.happens(Fault::StoreDown) {
             let span = kernel.chance(|chance| chance.spread(1, 1_200));
@@ -476,6 +515,9 @@ pub async fn escrows(api: Arc<Api>, cast: Arc<Cast>, until: Duration) {
         let escrow = format!("esc_{release}");
         let Some(project) = kernel.chance(|chance| chance.pick(&cast.projects).cloned()) else { return };
         let amount = i64::try_from(kernel.chance(|chance| chance.spread(50, 1_000_000))).unwrap_or(1);
+        let later = world.happens(Fault::ReleasedForLater);
+        let span = Duration::from_secs(kernel.chance(|chance| chance.spread(60, 40_000)));
+        let execute_at = later.then(|| world.now().after(span));
         let times = if world.happens(Fault::ReleasedAgain) { 1 + kernel.below(3) } else { 0 };
         for again in 0..=times {
             let (api, project, escrow) = (api.clone(), project.clone(), escrow.clone());
@@ -488,7 +530,7 @@ pub async fn escrows(api: Arc<Api>, cast: Arc<Cast>, until: Duration) {
                 }
                 // Whoever asks asks again until there is an answer; a few times are enough here.
                 for _ in 0..3 {
-                    api.release(&project, &escrow, amount + other).await;
+                    api.release(&project, &escrow, amount + other, execute_at).await;
                     kernel.sleep_up_to(Duration::from_secs(5)).await;
                     if kernel.below(3) > 0 {
                         break;
@@ -542,16 +584,20 @@ pub async fn operators(api: Arc<Api>, until: Duration) {
         if !world.happens(Fault::PeopleMeddle) {
             continue;
         }
-        let item = api.some_item(|_| true);
-        let Some(item) = item else { continue };
-        let action = match kernel.below(7) {
-            0 => Action::HoldItem(item.id),
-            1 => Action::ReleaseItem(item.id),
-            2 => Action::RetryItem(item.id),
-            3 => Action::RetryBatch(item.batch),
-            4 | 5 => Action::CancelItem(item.id),
-            _ => Action::CancelBatch(item.batch),
+        // Mostly what can be done, and what stands in the way of somebody else.
+        let is_any = kernel.below(4) == 0;
+        let some = |wanted: fn(ItemStatus) -> bool| api.some_item(|item| is_any || wanted(item.status()));
+        let action = match kernel.below(8) {
+            0 | 1 => some(|status| status == ItemStatus::Scheduled).map(|item| Action::HoldItem(item.id)),
+            2 => some(|status| status == ItemStatus::PendingKyc).map(|item| Action::ReleaseItem(item.id)),
+            3 => some(|status| matches!(status, ItemStatus::Failed | ItemStatus::Returned))
+                .map(|item| Action::RetryItem(item.id)),
+            4 => some(|_| true).map(|item| Action::RetryBatch(item.batch)),
+            5 | 6 => some(|status| status.is_in_transit() || status == ItemStatus::Scheduled)
+                .map(|item| Action::CancelItem(item.id)),
+            _ => some(|_| true).map(|item| Action::CancelBatch(item.batch)),
         };
+        let Some(action) = action else { continue };
         api.act("usr_op", action).await;
     }
 }

@@ -76,7 +76,7 @@ faults! {
     /// What was taken is not found for a while.
     QueryLags "query_lags" 500,
     /// A question is not answered.
-    QueryFails "query_fails" 200,
+    QueryFails "query_fails" 600,
     /// An answer names another amount than was ordered.
     WrongAmount "wrong_amount" 60,
     /// A payment is taken, and executed hours later.
@@ -115,6 +115,24 @@ faults! {
     Reversals "reversals" 400,
     /// The policy changes while batches wait.
     PolicyChanges "policy_changes" 300,
+    /// Every process dies at the moment in which a request arrives, and for up to thirty hours there is none.
+    PowerCut "power_cut" 200,
+    /// A rail takes payments and answers no question, for hours.
+    QuestionsDown "questions_down" 500,
+    /// For hours the way to a rail loses most payments and delivers the others late; its questions are answered.
+    WayJammed "way_jammed" 600,
+    /// A process stands still between its last look at its lease and the bytes on the wire.
+    StandsBeforeSending "stands_before_sending" 100,
+    /// The store only reads, for minutes.
+    StoreReadOnly "store_read_only" 400,
+    /// The steady clock of a machine leaps forward.
+    ClockLeaps "clock_leaps" 60,
+    /// A notification never comes. What comes back is told until somebody listens: nothing else tells of it.
+    NotificationLost "notification_lost" 300,
+    /// A release is to be paid hours later.
+    ReleasedForLater "released_for_later" 500,
+    /// Somebody holds or cancels an item between a worker's read and its write.
+    ActsBetween "acts_between" 60,
 }
 
 /// What goes wrong in one run.

@@ -8,7 +8,10 @@ use std::{
     fmt::Write as _,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
@@ -22,6 +25,8 @@ const LOG_MAX: usize = 200_000;
 /// Time, chance, tasks, and what happened.
 pub struct Kernel {
     state: Mutex<State>,
+    halted: Arc<AtomicBool>,
+    cuts: AtomicU64,
     /// Everything that is stored; its clock is the clock of the world.
     pub memory: Arc<Memory>,
 }
@@ -54,7 +59,12 @@ impl Kernel {
             log: Vec::new(),
             keeps_log,
         };
-        Self { state: Mutex::new(state), memory: Arc::new(Memory::default()) }
+        Self {
+            state: Mutex::new(state),
+            halted: Arc::default(),
+            cuts: AtomicU64::new(0),
+            memory: Arc::new(Memory::default()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,6 +88,19 @@ impl Kernel {
         let mut state = self.state();
         state.next += 1;
         state.next
+    }
+
+    /// What ends the run at once when it is set: nothing happens after it.
+    pub fn halt(&self) -> Arc<AtomicBool> {
+        self.halted.clone()
+    }
+    /// Whether the run has ended.
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Relaxed)
+    }
+    /// Every process that has a [`Mortal::power`] dies where it is.
+    pub fn cut_power(&self) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something happened: part of the trace.
@@ -174,7 +197,7 @@ impl Runner {
     /// Runs everything until the world is so old, or nothing is left to do.
     pub fn run_until(&mut self, kernel: &Arc<Kernel>, age: Duration) {
         let end = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        loop {
+        while !kernel.is_halted() {
             let next = {
                 let mut state = kernel.state();
                 let spawned = std::mem::take(&mut state.spawned);
@@ -228,12 +251,27 @@ pub struct Mortal<F> {
     /// It stands still when it was polled so often, for so long.
     stops_after: Option<(u32, Duration)>,
     stopped: Option<Sleep>,
+    /// It dies when the power was cut more often than that.
+    cuts: Option<u64>,
 }
 
 impl<F: Future> Mortal<F> {
     /// Runs `inner` for as long as it lives.
     pub fn new(kernel: &Arc<Kernel>, inner: F, dies_after: Option<u32>, stops_after: Option<(u32, Duration)>) -> Self {
-        Self { inner: Some(Box::pin(inner)), kernel: kernel.clone(), dies_after, stops_after, stopped: None }
+        Self {
+            inner: Some(Box::pin(inner)),
+            kernel: kernel.clone(),
+            dies_after,
+            stops_after,
+            stopped: None,
+            cuts: None,
+        }
+    }
+    /// It dies with all others when the power is cut.
+    #[must_use]
+    pub fn power(mut self) -> Self {
+        self.cuts = Some(self.kernel.cuts.load(Ordering::Relaxed));
+        self
     }
 }
 
@@ -242,6 +280,10 @@ impl<F: Future> Future for Mortal<F> {
     type Output = Option<F::Output>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if this.cuts.is_some_and(|cuts| cuts != this.kernel.cuts.load(Ordering::Relaxed)) {
+            this.inner = None;
+            return Poll::Ready(None);
+        }
         if let Some(left) = &mut this.dies_after {
             if *left == 0 {
                 this.inner = None;

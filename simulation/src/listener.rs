@@ -1,6 +1,6 @@
 //! What the use cases say of themselves: part of the trace, and a violation if it is our own fault.
 
-use crate::world::World;
+use crate::{laws::Law, world::World};
 use std::{
     fmt::{Debug, Write as _},
     sync::Arc,
@@ -38,7 +38,7 @@ impl Subscriber for Listener {
         event.record(&mut text);
         self.0.kernel.note(|| format!("log: {}", text.0));
         if text.0.contains("contradicts itself") {
-            self.0.violated(text.0);
+            self.0.violated(Law::NoFault, text.0);
         }
     }
     fn enter(&self, _: &Id) {}

@@ -1,13 +1,22 @@
-//! `cargo run -p simulation -- seeds 0..1000 [--bug NAME]` and `-- one SEED [--bug NAME] [--trace]`.
+//! `cargo run -p simulation -- help`.
 
 use simulation::{
     bugs::Bug,
-    faults::Fault,
+    laws::Law,
+    many::{command, jobs, many},
     run::{Outcome, run},
 };
-use std::{collections::BTreeMap, ops::Range, process::ExitCode};
+use std::{ops::Range, process::ExitCode, time::Instant};
 
-const USAGE: &str = "seeds A..B [--bug NAME] [--all] | one SEED [--bug NAME] [--trace] | bugs";
+const USAGE: &str = "\
+seeds A..B [--bug NAME] [--all] [--jobs N]   runs seeds; stops at the tenth that fails, unless --all
+one SEED [--bug NAME] [--trace]              runs one seed, and shows what happened
+table A..B [--bug NAME] [--jobs N]           how many of these seeds find each bug, and which does first
+bugs                                         what can be broken on purpose
+laws                                         what must be true";
+
+/// Failures after which seeds are not run any more, unless all are wanted.
+const ENOUGH: usize = 10;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,19 +27,22 @@ fn main() -> ExitCode {
         eprintln!("there is no such bug; there is {}", bug_names());
         return ExitCode::from(2);
     }
+    let jobs = after("--jobs").and_then(|count| count.parse().ok()).unwrap_or_else(jobs);
     match words.as_slice() {
         ["bugs", ..] => {
             println!("{}", bug_names());
             ExitCode::SUCCESS
         }
-        ["one", seed, ..] => match seed.parse() {
-            Ok(seed) => one(seed, bug, words.contains(&"--trace")),
-            Err(_) => usage(),
-        },
-        ["seeds", range, ..] => match seeds_of(range) {
-            Some(range) => seeds(range, bug, words.contains(&"--all")),
-            None => usage(),
-        },
+        ["laws", ..] => {
+            println!("{}", Law::ALL.iter().map(|law| law.as_str()).collect::<Vec<_>>().join(" "));
+            ExitCode::SUCCESS
+        }
+        ["one", seed, ..] => seed.parse().map_or_else(|_| usage(), |seed| one(seed, bug, words.contains(&"--trace"))),
+        ["seeds", range, ..] => {
+            let enough = if words.contains(&"--all") { usize::MAX } else { ENOUGH };
+            seeds_of(range).map_or_else(usage, |range| seeds(range, bug, jobs, enough))
+        }
+        ["table", range, ..] => seeds_of(range).map_or_else(usage, |range| table(range, bug, jobs)),
         _ => usage(),
     }
 }
@@ -50,19 +62,21 @@ fn seeds_of(text: &str) -> Option<Range<u64>> {
 }
 
 fn one(seed: u64, bug: Option<Bug>, is_traced: bool) -> ExitCode {
+    let start = Instant::now();
     let outcome = run(seed, bug, true);
-    if is_traced || !outcome.violations.is_empty() {
+    if is_traced {
         for line in &outcome.log {
             println!("{line}");
         }
     }
     println!(
-        "seed {seed}: {} lines, hash {:016x}, {:?} h, items {:?}, {} submits",
+        "seed {seed}: {} lines, hash {:016x}, {:?} h, items {:?}, {} submits, {:.3} s",
         outcome.trace.1,
         outcome.trace.0,
         outcome.age.as_secs() / 3_600,
         outcome.items,
-        outcome.submits
+        outcome.submits,
+        start.elapsed().as_secs_f64()
     );
     for violation in &outcome.violations {
         println!("VIOLATION {violation}");
@@ -70,45 +84,40 @@ fn one(seed: u64, bug: Option<Bug>, is_traced: bool) -> ExitCode {
     if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn seeds(range: Range<u64>, bug: Option<Bug>, goes_on: bool) -> ExitCode {
-    let mut failed = 0u64;
-    let mut faults: BTreeMap<Fault, u64> = BTreeMap::new();
-    let mut items: BTreeMap<&str, u64> = BTreeMap::new();
-    let (mut hours, mut submits, mut ran) = (0, 0, 0u64);
-    for seed in range {
-        let outcome = run(seed, bug, false);
-        ran += 1;
-        if seed % 10 == 0 && run(seed, bug, false).trace != outcome.trace {
-            println!("seed {seed} is not the same twice");
-            failed += 1;
-        }
-        add(&mut faults, &outcome.faults);
-        add(&mut items, &outcome.items);
-        hours += outcome.age.as_secs() / 3_600;
-        submits += outcome.submits;
-        if !outcome.violations.is_empty() {
-            failed += 1;
-            report(seed, bug, &outcome);
-            if !goes_on && failed >= 10 {
-                break;
-            }
-        }
+fn seeds(range: Range<u64>, bug: Option<Bug>, jobs: u64, enough: usize) -> ExitCode {
+    let sums = many(range, bug, jobs, enough, |seed, outcome| report(seed, bug, outcome));
+    for line in sums.lines() {
+        println!("{line}");
     }
-    println!("{ran} seeds, {failed} failed; {hours} virtual hours, {submits} submits, items {items:?}");
-    println!("faults {:?}", faults.iter().map(|(fault, count)| (fault.as_str(), *count)).collect::<Vec<_>>());
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if sums.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn report(seed: u64, bug: Option<Bug>, outcome: &Outcome) {
-    let flag = bug.map(|bug| format!(" --bug {}", bug.as_str())).unwrap_or_default();
-    println!("cargo run -p simulation -- one {seed}{flag} --trace");
-    for violation in outcome.violations.iter().take(3) {
-        println!("    {}", violation.chars().take(400).collect::<String>());
+    if outcome.violations.is_empty() {
+        return;
     }
+    let first = outcome.violations.iter().take(3).map(|one| one.chars().take(400).collect::<String>());
+    println!("{}\n    {}", command(seed, bug), first.collect::<Vec<_>>().join("\n    "));
 }
 
-fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
-    for (key, count) in more {
-        *sums.entry(*key).or_default() += count;
+fn table(range: Range<u64>, bug: Option<Bug>, jobs: u64) -> ExitCode {
+    let bugs: Vec<Bug> = bug.map_or_else(|| Bug::ALL.to_vec(), |bug| vec![bug]);
+    for bug in bugs {
+        let sums = many(range.clone(), Some(bug), jobs, usize::MAX, |_, _| {});
+        let first = sums.failed.first_key_value();
+        let law = |violation: &String| violation.split(':').next().unwrap_or_default().to_owned();
+        let mut laws: Vec<String> = sums.failed.values().filter_map(|all| all.first()).map(law).collect();
+        laws.sort_unstable();
+        laws.dedup();
+        println!(
+            "| `{}` | {} of {} | {} | {} | {:.0} s",
+            bug.as_str(),
+            sums.failed.len(),
+            sums.seeds,
+            first.map_or_else(|| "-".to_owned(), |(seed, _)| seed.to_string()),
+            laws.join(", "),
+            sums.took.as_secs_f64()
+        );
     }
+    ExitCode::SUCCESS
 }

@@ -3,6 +3,8 @@
 //! It looks at the mechanism and not only at the balances: a rail's idempotency key hides a worker that calls twice.
 
 use crate::{
+    books::{Imbalance, Incremental},
+    laws::Law,
     provider::{Fate, Provider, Transfer},
     world::{Who, World},
 };
@@ -28,6 +30,10 @@ use futures_util::FutureExt as _;
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +42,8 @@ const SUBMITS_MAX: u32 = 120;
 /// Most times that one key is asked for in ten minutes: whoever is in a batch with others that are in a hurry is asked
 /// for as often as they are.
 const ASKS_MAX: u32 = 700;
+/// Most times that one job is begun in ten minutes.
+const TURNS_MAX: u32 = 700;
 
 /// A job that somebody has.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +51,8 @@ struct Held {
     who: Who,
     attempt: u32,
     until: Duration,
+    /// The ten minutes that are counted, and how often it was begun in them.
+    counted: (u64, u32),
 }
 
 /// What is known of an instruction's calls.
@@ -69,6 +79,9 @@ impl Calls {
 #[derive(Default)]
 pub struct Oracle {
     violations: Vec<String>,
+    /// Ends the run at the first violation.
+    halt: Arc<AtomicBool>,
+    books: Incremental,
     jobs: BTreeMap<JobId, Held>,
     calls: BTreeMap<InstructionId, Calls>,
     approvals: Vec<Approval>,
@@ -87,6 +100,13 @@ pub struct Oracle {
     proposed: BTreeMap<ResolutionId, Requester>,
     /// What rails said, by its name.
     heard: BTreeSet<(RailId, String)>,
+    /// Who asked for each batch.
+    makers: BTreeMap<BatchId, Requester>,
+    /// The names of payments of which somebody was told something that can be believed.
+    credible: BTreeSet<String>,
+    /// Calls that booked a release, and those that were told for certain that they did not.
+    booked: BTreeSet<u64>,
+    not_booked: BTreeSet<u64>,
 }
 
 /// What a change is going to replace.
@@ -110,10 +130,15 @@ pub fn books(memory: &Memory) -> Option<Books> {
 }
 
 impl Oracle {
-    /// Something is not as it must be.
-    pub fn violated(&mut self, what: String) {
+    /// An oracle that ends the run by this at the first violation.
+    pub fn new(halt: Arc<AtomicBool>) -> Self {
+        Self { halt, ..Self::default() }
+    }
+    /// Something is not as it must be. The run ends with that.
+    pub fn violated(&mut self, law: Law, what: impl AsRef<str>) {
+        self.halt.store(true, Ordering::Relaxed);
         if self.violations.len() < 20 {
-            self.violations.push(what);
+            self.violations.push(format!("{}: {}", law.as_str(), what.as_ref()));
         }
     }
     /// Everything that was not as it must be.
@@ -126,8 +151,18 @@ impl Oracle {
     /// Somebody was given a job. Answers whether nobody else has it.
     pub fn claimed(&mut self, world: &World, who: Who, claimed: &Claimed, until: Duration) -> bool {
         self.claims += 1;
-        let held = Held { who, attempt: claimed.lease.attempt, until };
-        let before = self.jobs.insert(claimed.lease.job, held);
+        let slot = world.kernel.age().as_secs() / 600;
+        let before = self.jobs.get(&claimed.lease.job).copied();
+        let turns = before.filter(|before| before.counted.0 == slot).map_or(1, |before| before.counted.1 + 1);
+        let held = Held { who, attempt: claimed.lease.attempt, until, counted: (slot, turns) };
+        self.jobs.insert(claimed.lease.job, held);
+        if turns == TURNS_MAX + 1 {
+            let (kind, subject) = (claimed.kind.as_str(), claimed.kind.subject());
+            self.violated(
+                Law::NoStorm,
+                format!("{kind} {subject} is begun more than {TURNS_MAX} times in ten minutes"),
+            );
+        }
         before.is_none_or(|before| before.attempt < held.attempt && before.until <= world.kernel.age())
     }
 
@@ -135,13 +170,13 @@ impl Oracle {
         let age = world.kernel.age();
         let worker = matches!(who, Who::Worker(_));
         match &change.lease {
-            None if worker => self.violated(format!("I7: {} wrote without a lease", who.name())),
+            None if worker => self.violated(Law::Leased, format!("{} wrote without a lease", who.name())),
             None => {}
             Some(step) => {
                 let (LeaseStep::Keep(lease) | LeaseStep::Finish(lease) | LeaseStep::Again(lease, _)) = step;
                 let held = self.jobs.get(&lease.job).copied();
                 if held.is_none_or(|held| held.attempt != lease.attempt || held.until <= age || held.who != who) {
-                    self.violated(format!("I7: {} wrote under a lost lease: {lease:?} {held:?}", who.name()));
+                    self.violated(Law::Leased, format!("{} wrote under a lost lease: {lease:?} {held:?}", who.name()));
                 }
                 // What is given back is nobody's.
                 if !matches!(step, LeaseStep::Keep(_))
@@ -189,8 +224,25 @@ impl Oracle {
         before
     }
 
+    /// A change was applied to the store, whoever knows of it.
+    pub fn booked(&mut self, change: &Change) {
+        for imbalance in self.books.applied(change) {
+            let (law, what) = match imbalance {
+                Imbalance::Sum(what) => (Law::SumsToZero, what),
+                Imbalance::Allocation(what) => (Law::Allocated, what),
+                Imbalance::Executed(what) => (Law::AsTheProvider, what),
+                Imbalance::Account(what) => (Law::Balanced, what),
+            };
+            self.violated(law, what);
+        }
+        let total = self.books.total();
+        if total != 0 {
+            self.violated(Law::SumsToZero, format!("the ledger sums to {total}"));
+        }
+    }
+
     /// A change was committed.
-    pub fn committed(&mut self, world: &World, who: Who, change: &Change, before: &Before) {
+    pub fn committed(&mut self, world: &World, (who, call): (Who, u64), change: &Change, before: &Before) {
         self.check_lease(world, who, change);
         self.committed.extend(change.publish.iter().map(|event| event.id));
         for event in change.publish.iter().filter(|event| event.kind == EventKind::Alarm) {
@@ -203,14 +255,14 @@ impl Oracle {
                 Update::Item(new) => self.item_moved(world, change, before, &new.value),
                 Update::Instruction(new) => {
                     if let Some(old) = before.instructions.get(&new.value.id) {
-                        self.instruction_learned(world, old, &new.value);
+                        self.instruction_learned(world, change, old, &new.value);
                     }
                 }
                 Update::Resolution(new) => {
                     if let ResolutionState::Confirmed { by, .. } = &new.value.state
                         && self.proposed.get(&new.value.id) == Some(by)
                     {
-                        self.violated(format!("{by} confirmed what they proposed"));
+                        self.violated(Law::SecondPerson, format!("{by} confirmed what they proposed"));
                     }
                 }
                 Update::Batch(_) | Update::Recipient(_) => {}
@@ -218,11 +270,18 @@ impl Oracle {
         }
         for new in &change.insert {
             match new {
-                New::Batch(batch) => self.batches.push(batch.id),
+                New::Batch(batch) => {
+                    self.batches.push(batch.id);
+                    self.makers.insert(batch.id, batch.scheduled_by.clone());
+                    if call > 0 {
+                        self.booked_by(call);
+                    }
+                }
                 New::Instruction(instruction) => self.recorded(world, before, instruction),
                 New::Approval(approval) => {
-                    if approval.approver() == approval.maker() {
-                        self.violated(format!("{} approved their own batch", approval.approver()));
+                    let maker = self.makers.get(&approval.batch()).unwrap_or(approval.maker());
+                    if approval.approver() == maker {
+                        self.violated(Law::SecondPerson, format!("{} approved their own batch", approval.approver()));
                     }
                     self.approvals.push(approval.clone());
                 }
@@ -232,7 +291,7 @@ impl Oracle {
                 New::RailEvent(taken) => {
                     let is_new = self.heard.insert((taken.rail.clone(), taken.event.dedupe.clone()));
                     if !is_new {
-                        self.violated(format!("{} was heard twice", taken.event.dedupe));
+                        self.violated(Law::AsTheProvider, format!("{} was heard twice", taken.event.dedupe));
                     }
                 }
                 _ => {}
@@ -251,26 +310,26 @@ impl Oracle {
         let told =
             change.publish.iter().rev().find(|event| event.item == Some(new.id) && event.kind != EventKind::Alarm);
         if told.is_none_or(|event| event.kind != EventKind::Item(is)) {
-            self.violated(format!("I6: item {} became {} without its event", new.id, is.as_str()));
+            self.violated(Law::Told, format!("item {} became {} without its event", new.id, is.as_str()));
         }
         let subject = new.id.to_string();
         if !change.audit.iter().any(|entry| entry.subject == subject) {
-            self.violated(format!("I6: item {} became {} without an audit entry", new.id, is.as_str()));
+            self.violated(Law::Told, format!("item {} became {} without an audit entry", new.id, is.as_str()));
         }
         let executed = executed(world, new.id);
         if is == ItemStatus::Paid && executed.is_empty() {
-            self.violated(format!("item {} is called paid, and nothing was executed", new.id));
+            self.violated(Law::AsTheProvider, format!("item {} is called paid, and nothing was executed", new.id));
         }
         if is == ItemStatus::Returned && !executed.iter().any(Transfer::is_back) {
-            self.violated(format!("item {} is called returned, and it did not come back", new.id));
+            self.violated(Law::AsTheProvider, format!("item {} is called returned, and it did not come back", new.id));
         }
         if was == ItemStatus::Cancelled {
-            self.violated(format!("item {} was cancelled, and is {}", new.id, is.as_str()));
+            self.violated(Law::NotWhileHeld, format!("item {} was cancelled, and is {}", new.id, is.as_str()));
         }
     }
 
     /// What is said of an instruction is true.
-    fn instruction_learned(&mut self, world: &World, old: &Instruction, new: &Instruction) {
+    fn instruction_learned(&mut self, world: &World, change: &Change, old: &Instruction, new: &Instruction) {
         let key = new.id.to_string();
         let provider = world.providers.iter().find(|provider| *provider.id() == new.rail);
         let transfers = provider.map(|provider| provider.of_key(&key)).unwrap_or_default();
@@ -281,25 +340,45 @@ impl Oracle {
                 continue;
             }
             world.kernel.note(|| format!("instruction {} of item {}: {}", new.id, part.item, part.outcome.as_str()));
+            let is_of_people = change
+                .update
+                .iter()
+                .any(|update| matches!(update, Update::Resolution(found) if found.value.item == part.item));
+            let is_said = matches!(
+                part.outcome,
+                Outcome::Settled { .. } | Outcome::Stray { .. } | Outcome::Returned { .. } | Outcome::Refused { .. }
+            );
+            if is_said && !is_of_people && !self.credible.contains(&part.wire_ref) {
+                let (key, what) = (new.id, part.outcome.as_str());
+                self.violated(
+                    Law::AsTheProvider,
+                    format!("{key} is called {what}, and all that was said of it named another amount"),
+                );
+            }
             let transfer = transfers.iter().find(|transfer| transfer.item == part.item);
             let is_executed = transfer.is_some_and(|transfer| transfer.is_executed() && !transfer.is_lie);
             let is_pending = transfer.is_some_and(|transfer| transfer.fate == Fate::Taken);
             match &part.outcome {
                 Outcome::Refused { .. } | Outcome::Absent | Outcome::Recalled => {
                     if is_executed || is_pending {
-                        self.violated(format!(
-                            "{} is called {} and was taken or executed",
-                            new.id,
-                            part.outcome.as_str()
-                        ));
+                        self.violated(
+                            Law::AsTheProvider,
+                            format!("{} is called {} and was taken or executed", new.id, part.outcome.as_str()),
+                        );
                     }
                     if on_the_way && part.outcome == Outcome::Absent {
-                        self.violated(format!("{} is called absent while it is on its way", new.id));
+                        self.violated(
+                            Law::AsTheProvider,
+                            format!("{} is called absent while it is on its way", new.id),
+                        );
                     }
                 }
                 Outcome::Settled { .. } | Outcome::Stray { .. } | Outcome::Returned { .. } => {
                     if !transfer.is_some_and(Transfer::is_executed) {
-                        self.violated(format!("{} is called {} and was not executed", new.id, part.outcome.as_str()));
+                        self.violated(
+                            Law::AsTheProvider,
+                            format!("{} is called {} and was not executed", new.id, part.outcome.as_str()),
+                        );
                     }
                 }
                 Outcome::Sent | Outcome::Accepted { .. } => {}
@@ -320,7 +399,7 @@ impl Oracle {
         calls.items = instruction.items.iter().map(|part| part.item).collect();
         for part in &instruction.items {
             let Some(Some(details)) = before.items.get(&part.item) else {
-                self.violated(format!("an intent for an item that is not there: {}", part.item));
+                self.violated(Law::StoredFirst, format!("an intent for an item that is not there: {}", part.item));
                 continue;
             };
             let ItemDetails { item, batch, .. } = details;
@@ -330,15 +409,13 @@ impl Oracle {
                 _ => false,
             };
             if !may_be_sent {
-                self.violated(format!("item {} is {:?} and is to be sent", part.item, item.state()));
+                self.violated(Law::NotWhileHeld, format!("item {} is {:?} and is to be sent", part.item, item.state()));
             }
             if part.amount_minor != item.due_minor() {
-                self.violated(format!(
-                    "item {} is due {} and {} is to be sent",
-                    part.item,
-                    item.due_minor(),
-                    part.amount_minor
-                ));
+                self.violated(
+                    Law::StoredFirst,
+                    format!("item {} is due {} and {} is to be sent", part.item, item.due_minor(), part.amount_minor),
+                );
             }
             self.check_approvals(world, batch, item, part.destination);
         }
@@ -349,16 +426,47 @@ impl Oracle {
         let amount_minor = item.due_minor();
         let one = ApprovedItem { item: item.id, recipient: &item.recipient, amount_minor, destination };
         let hash = content_hash(batch.id, batch.currency, batch.execute_at, &[one]);
+        let maker = self.makers.get(&batch.id).unwrap_or(&batch.scheduled_by);
         let given: BTreeSet<&Requester> = self
             .approvals
             .iter()
             .filter(|approval| approval.items().get(&item.id) == Some(&hash))
             .map(Approval::approver)
-            .filter(|approver| **approver != batch.scheduled_by)
+            .filter(|approver| *approver != maker)
             .collect();
         if given.len() < required {
             let count = given.len();
-            self.violated(format!("item {} is to be sent with {count} of {required} approvals", item.id));
+            self.violated(
+                Law::SecondPerson,
+                format!("item {} is to be sent with {count} of {required} approvals", item.id),
+            );
+        }
+    }
+
+    // --- what people and rails are told ---------------------------------------------------------------------------
+
+    /// A rail said something of a payment that names the amount that was ordered.
+    pub fn told_credibly(&mut self, wire_ref: &str) {
+        if !self.credible.contains(wire_ref) {
+            self.credible.insert(wire_ref.to_owned());
+        }
+    }
+    /// A call booked a release.
+    fn booked_by(&mut self, call: u64) {
+        self.booked.insert(call);
+        self.check_told(call);
+    }
+    /// Whoever made a call was told that it certainly booked nothing.
+    pub fn told_nothing_is_booked(&mut self, call: u64) {
+        self.not_booked.insert(call);
+        self.check_told(call);
+    }
+    fn check_told(&mut self, call: u64) {
+        if self.booked.contains(&call) && self.not_booked.contains(&call) {
+            self.violated(
+                Law::Allocated,
+                format!("call {call} booked a release, and its caller was told that it did not"),
+            );
         }
     }
 
@@ -371,37 +479,36 @@ impl Oracle {
         self.submits += 1;
         let stored = at_once(memory.instruction(instruction.id)).and_then(Result::ok).flatten();
         let Some(stored) = stored else {
-            self.violated(format!("{} is sent and was never stored", instruction.id));
+            self.violated(Law::StoredFirst, format!("{} is sent and was never stored", instruction.id));
             return;
         };
         if stored.value.body != instruction.body || stored.value.tries != instruction.tries {
-            self.violated(format!("{} is sent otherwise than it is stored", instruction.id));
+            self.violated(Law::StoredFirst, format!("{} is sent otherwise than it is stored", instruction.id));
         }
         let batch = at_once(memory.batch(instruction.batch)).and_then(Result::ok).flatten();
         let Some(batch) = batch else { return };
         let held = self.jobs.get(&batch.batch.job).copied();
         if held.is_none_or(|held| held.who != who || held.until < age + Duration::from_secs(5)) {
-            self.violated(format!(
-                "I7: {} calls for {} under a lease that ends: {held:?} at {age:?}",
-                who.name(),
-                instruction.id
-            ));
+            self.violated(
+                Law::Leased,
+                format!("{} calls for {} under a lease that ends: {held:?} at {age:?}", who.name(), instruction.id),
+            );
         }
         for part in &instruction.items {
             let item = batch.items.iter().find(|item| item.id == part.item);
             if item.is_none_or(|item| !item.status().is_in_transit()) {
                 let status = item.map(Item::status);
-                self.violated(format!("item {} is {status:?} and is sent", part.item));
+                self.violated(Law::NotWhileHeld, format!("item {} is {status:?} and is sent", part.item));
             }
             let others = self.calls.iter().filter(|(id, calls)| {
                 **id != instruction.id
                     && calls.items.contains(&part.item)
                     && calls.on_the_way > 0
-                    && !is_dead(world, **id)
+                    && !is_dead(world, **id, part.item)
             });
             if let Some((other, _)) = others.into_iter().next() {
-                let what = format!("I8: item {} is sent while {other} is on its way", part.item);
-                self.violated(what);
+                let what = format!("item {} is sent while {other} is on its way", part.item);
+                self.violated(Law::OneCall, what);
             }
         }
         let calls = self.calls.entry(instruction.id).or_default();
@@ -413,7 +520,10 @@ impl Oracle {
             world.kernel.note(|| format!("{} is waited for {waiting} times", instruction.id));
         }
         if submits == SUBMITS_MAX + 1 {
-            self.violated(format!("I9: {} is submitted more than {SUBMITS_MAX} times in ten minutes", instruction.id));
+            self.violated(
+                Law::NoStorm,
+                format!("{} is submitted more than {SUBMITS_MAX} times in ten minutes", instruction.id),
+            );
         }
     }
     /// Whoever waited for the answer to a call waits no more.
@@ -435,7 +545,10 @@ impl Oracle {
         let calls = self.calls.entry(instruction.id).or_default();
         calls.count(world, false);
         if calls.counted.2 == ASKS_MAX + 1 {
-            self.violated(format!("I9: {} is asked for more than {ASKS_MAX} times in ten minutes", instruction.id));
+            self.violated(
+                Law::NoStorm,
+                format!("{} is asked for more than {ASKS_MAX} times in ten minutes", instruction.id),
+            );
         }
     }
 
@@ -445,7 +558,7 @@ impl Oracle {
         let net = all.iter().filter(|transfer| !transfer.is_back() && !transfer.is_lie).count();
         let elsewhere = all.iter().filter(|transfer| transfer.is_lie).count();
         if net > 1 || (net == 1 && elsewhere == 0 && all.iter().filter(|one| !one.is_back()).count() > 1) {
-            self.violated(format!("I1: item {} was paid {net} times (at {})", transfer.item, provider.id()));
+            self.violated(Law::PaidOnce, format!("item {} was paid {net} times (at {})", transfer.item, provider.id()));
         }
         let details = item_of(world.kernel.memory.as_ref(), transfer.item);
         if let Some(details) = details
@@ -453,7 +566,7 @@ impl Oracle {
             && matches!(details.item.status(), ItemStatus::Cancelled | ItemStatus::PendingKyc | ItemStatus::Failed)
         {
             let status = details.item.status();
-            self.violated(format!("item {} is {} and is executed", transfer.item, status.as_str()));
+            self.violated(Law::NotWhileHeld, format!("item {} is {} and is executed", transfer.item, status.as_str()));
         }
     }
 
@@ -463,7 +576,7 @@ impl Oracle {
     pub fn published(&mut self, event: EventId) {
         self.published.insert(event);
         if !self.committed.contains(&event) {
-            self.violated(format!("I6: event {event} was published and never committed"));
+            self.violated(Law::Told, format!("event {event} was published and never committed"));
         }
     }
     /// How many events nobody took.
@@ -472,11 +585,11 @@ impl Oracle {
     }
 }
 
-/// Whether nothing can be executed under a key any more: its provider refused it, or gave it up.
-fn is_dead(world: &World, key: InstructionId) -> bool {
+/// Whether an item cannot be executed under a key any more: its provider refused it there, or gave it up.
+fn is_dead(world: &World, key: InstructionId, item: ItemId) -> bool {
     let key = key.to_string();
     let transfers = world.providers.iter().flat_map(|provider| provider.of_key(&key));
-    let fates: Vec<Fate> = transfers.map(|transfer| transfer.fate).collect();
+    let fates: Vec<Fate> = transfers.filter(|transfer| transfer.item == item).map(|transfer| transfer.fate).collect();
     !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::Refused(..) | Fate::Recalled))
 }
 

@@ -1,6 +1,6 @@
 //! A provider of a rail: its own book, its own mind, and the notifications it sends.
 
-use crate::{actors::deliver, faults::Fault, world::World};
+use crate::{actors::deliver, faults::Fault, laws::Law, world::World};
 use app::ports::rail::{BookEntry, Class, RailEvent, RailProfile, Seen};
 use domain::{currency::Currency, ids::ItemId, money::Money, recipient::RailId};
 use serde_json::{Value, json};
@@ -90,6 +90,10 @@ pub struct Book {
     bodies: BTreeMap<String, Vec<u8>>,
     /// The provider cannot be reached until then.
     pub down_until: Duration,
+    /// It answers no question until then.
+    pub silent_until: Duration,
+    /// Payments are lost or late on the way to it until then.
+    pub jammed_until: Duration,
     notifications: u64,
 }
 
@@ -159,7 +163,7 @@ impl Provider {
             known != body
         };
         if is_other {
-            world.violated(format!("other bytes came under the key {key}"));
+            world.violated(Law::StoredFirst, format!("other bytes came under the key {key}"));
         }
         if orders.iter().any(|order| is_poisoned(world, order["recipient"].as_str().unwrap_or_default())) {
             return Answer::TooMany((world.kernel.below(4) == 0).then_some(Duration::from_secs(5)));
@@ -170,7 +174,7 @@ impl Provider {
             let (Ok(item), Ok(currency), Some(minor)) =
                 (text("item").parse(), text("currency").parse(), order["amount"].as_i64())
             else {
-                world.violated("a provider got what it cannot read".to_owned());
+                world.violated(Law::StoredFirst, "a provider got what it cannot read");
                 continue;
             };
             let wire_ref = text("ref");
@@ -304,8 +308,12 @@ impl Provider {
             (book.transfers[place].clone(), format!("evt_{}", book.notifications))
         };
         let what = transfer.says();
-        let is_return = matches!(what, Seen::Returned { .. });
-        let wrong = i64::from(!is_return && world.happens(Fault::WrongAmount));
+        // Of what comes back, and of what is executed after it was refused, nothing else tells: nobody asks any more.
+        let tells_alone = matches!(what, Seen::Returned { .. }) || transfer.is_lie;
+        if !tells_alone && world.happens(Fault::NotificationLost) {
+            return;
+        }
+        let wrong = i64::from(!tells_alone && world.happens(Fault::WrongAmount));
         let body = message(true, &name, &transfer, &what, wrong);
         deliver(world, self.id().clone(), body);
     }

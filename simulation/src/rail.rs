@@ -11,8 +11,8 @@ use app::{
     ports::{
         PayoutRail,
         rail::{
-            BookEntry, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown, RailEvent,
-            RailProfile, Recall, Seen, Submit,
+            About, BookEntry, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown,
+            RailEvent, RailProfile, Recall, Seen, Submit,
         },
     },
 };
@@ -55,6 +55,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// A request that has not left its process yet, until it does or the process dies.
+struct Standing<'a> {
+    world: &'a World,
+    instruction: &'a Instruction,
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.world.oracle().arrives(self.instruction);
+    }
+}
+
 impl Line {
     fn is_down(&self) -> bool {
         self.world.kernel.age() < self.provider.book().down_until
@@ -62,17 +74,29 @@ impl Line {
     fn unknown(cause: &str) -> Submit {
         Submit::Unknown { cause: cause.to_owned() }
     }
+    fn is_silent(&self) -> bool {
+        self.is_down() || self.world.kernel.age() < self.provider.book().silent_until
+    }
+    fn is_jammed(&self) -> bool {
+        self.world.kernel.age() < self.provider.book().jammed_until
+    }
     /// What the provider says of its transfers, in an answer.
     fn says(&self, transfers: &[Transfer]) -> Vec<RailEvent> {
         let one = |transfer: &Transfer| {
             let wrong = i64::from(self.world.happens(Fault::WrongAmount));
+            if wrong == 0 {
+                self.world.oracle().told_credibly(&transfer.wire_ref);
+            }
             let amount = Money::new(transfer.amount.amount_minor + wrong, transfer.amount.currency);
-            RailEvent::answered(&transfer.wire_ref, transfer.says(), Some(amount), b"simulated")
+            let event = RailEvent::answered(&transfer.wire_ref, transfer.says(), Some(amount), b"simulated");
+            bugs::heard(&self.world, event)
         };
         transfers.iter().map(one).collect()
     }
 
-    async fn call(&self, instruction: &Instruction) -> Submit {
+    /// `stood` is how long the process has stood still since it looked at its lease for the last time: a rail's settle
+    /// bound is meant to cover that as well.
+    async fn call(&self, instruction: &Instruction, stood: Duration) -> Submit {
         let world = &self.world;
         let kernel = &world.kernel;
         if self.is_down() {
@@ -88,13 +112,18 @@ impl Line {
             let retry_after = (kernel.below(2) == 0).then_some(wait);
             return Submit::NotSent { cause: "429".to_owned(), retry_after, ours: false };
         }
-        if world.happens(Fault::RequestLost) {
+        let is_jammed = self.is_jammed();
+        if world.happens(Fault::RequestLost) || (is_jammed && kernel.below(10) > 0) {
             kernel.sleep(PATIENCE).await;
             return Self::unknown("no answer");
         }
         // From here on it is on its way, whatever becomes of whoever sent it.
-        let there = if world.happens(Fault::RequestLate) { self.provider.late } else { Duration::from_millis(300) };
-        let arrives = Duration::from_micros(kernel.below(u64::try_from(there.as_micros()).unwrap_or(0)));
+        let is_late = world.happens(Fault::RequestLate) || is_jammed;
+        let there = if is_late { self.provider.late.saturating_sub(stood) } else { Duration::from_millis(300) };
+        let mut arrives = Duration::from_micros(kernel.below(u64::try_from(there.as_micros()).unwrap_or(0)));
+        if is_jammed {
+            arrives = (arrives + there) / 2;
+        }
         let answer: Arc<Mutex<Option<Answer>>> = Arc::default();
         let key = if world.has(Bug::NewKeyEachAttempt) {
             format!("{}/{}", instruction.id, kernel.number())
@@ -111,6 +140,16 @@ impl Line {
                 world.oracle().arrives(&instruction);
                 let came = provider.receive(&world, &key, &instruction.body);
                 *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
+                if world.happens(Fault::PowerCut) {
+                    let span = world.kernel.chance(|chance| chance.spread(1_800, 108_000));
+                    let until = world.kernel.age() + Duration::from_secs(span);
+                    world.site_goes_down(until);
+                    if world.happens(Fault::QuestionsDown) {
+                        // Whoever comes back learns nothing for a while.
+                        let more = world.kernel.chance(|chance| chance.spread(600, 10_000));
+                        provider.book().silent_until = until + Duration::from_secs(more);
+                    }
+                }
             });
         }
         let back = Duration::from_micros(kernel.below(200_000));
@@ -126,6 +165,7 @@ impl Line {
             Some(Answer::Known(_)) if world.happens(Fault::ErrorAfterwards) => Self::unknown("502"),
             Some(Answer::Known(transfers)) => match transfers.first().map(|transfer| &transfer.fate) {
                 Some(Fate::Refused(reason, class)) if transfers.len() == 1 => {
+                    world.oracle().told_credibly(&transfers[0].wire_ref);
                     Submit::Refused { reason: (*reason).to_owned(), class: *class }
                 }
                 _ => Submit::Accepted { reference: None, seen: self.says(&transfers) },
@@ -136,7 +176,7 @@ impl Line {
     async fn ask(&self, instruction: &Instruction) -> Lookup {
         let world = &self.world;
         let kernel = &world.kernel;
-        if self.is_down() || world.happens(Fault::QueryFails) {
+        if self.is_silent() || world.happens(Fault::QueryFails) {
             kernel.sleep_up_to(PATIENCE).await;
             return Lookup::CannotTell { cause: "no answer".to_owned() };
         }
@@ -178,13 +218,21 @@ impl PayoutRail for Line {
         kernel.note(|| format!("{} submits {} try {}", self.who.name(), instruction.id, instruction.tries));
         self.world.oracle().submits(&self.world, self.who, instruction);
         let _waiting = Waiting { world: &self.world, instruction };
-        let submit = bugs::submitted(&self.world, self.call(instruction).await);
+        let mut stood = Duration::ZERO;
+        if self.world.happens(Fault::StandsBeforeSending) {
+            let longest = u64::try_from(self.provider.late.as_micros()).unwrap_or(0);
+            stood = Duration::from_micros(kernel.below(longest));
+            self.world.oracle().leaves(instruction);
+            let _standing = Standing { world: &self.world, instruction };
+            kernel.sleep(stood).await;
+        }
+        let submit = bugs::submitted(&self.world, self.call(instruction, stood).await);
         kernel.note(|| format!("{} hears of {}: {}", self.who.name(), instruction.id, word(&submit)));
         submit
     }
     async fn query(&self, instruction: &Instruction) -> Lookup {
         self.world.oracle().asks(&self.world, instruction);
-        let lookup = self.ask(instruction).await;
+        let lookup = bugs::answered(&self.world, self.ask(instruction).await);
         self.world.kernel.note(|| format!("{} asks for {}: {}", self.who.name(), instruction.id, told(&lookup)));
         lookup
     }
@@ -244,7 +292,15 @@ impl PayoutRail for Line {
         }
         let event = read_message(&value, &message.body);
         let event = event.ok_or_else(|| IngestError::Unreadable("not a message of this rail".to_owned()))?;
-        Ok(vec![event])
+        if let (About::Item(wire_ref), Some(said)) = (&event.about, event.amount) {
+            let book = self.provider.book();
+            let is_right = book.transfers.iter().any(|one| one.wire_ref == *wire_ref && one.amount == said);
+            drop(book);
+            if is_right {
+                self.world.oracle().told_credibly(wire_ref);
+            }
+        }
+        Ok(vec![bugs::heard(&self.world, event)])
     }
 }
 

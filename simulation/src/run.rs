@@ -5,6 +5,7 @@ use crate::{
     bugs::Bug,
     faults::{Fault, Faults},
     kernel::{Kernel, Runner},
+    laws::Law,
     listener::Listener,
     oracle::{Oracle, at_once, executed},
     provider::Provider,
@@ -13,9 +14,13 @@ use crate::{
 };
 use app::{
     ledger::check_books::check_books,
+    payouts::act::Action,
     ports::{PayoutRail, Rails, rail::RailProfile},
 };
-use domain::{item::ItemStatus, recipient::RecipientStatus};
+use domain::{
+    item::ItemStatus,
+    recipient::{HoldReason, RecipientStatus},
+};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -54,7 +59,7 @@ pub fn run(seed: u64, bug: Option<Bug>, keeps_log: bool) -> Outcome {
     if let Err(panicked) = played {
         let text = panicked.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panicked.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        world.violated(format!("a panic: {}", text.unwrap_or_default()));
+        world.violated(Law::NoFault, format!("a panic: {}", text.unwrap_or_default()));
     }
     let mut items = BTreeMap::new();
     for details in Api::new(&world).batches() {
@@ -82,17 +87,21 @@ fn build(kernel: &Arc<Kernel>, bug: Option<Bug>) -> World {
     World {
         kernel: kernel.clone(),
         faults,
-        oracle: Mutex::new(Oracle::default()),
+        oracle: Mutex::new(Oracle::new(kernel.halt())),
         providers,
         bug,
         store_down_until: Mutex::default(),
+        store_reads_until: Mutex::default(),
         fleet_down_until: Mutex::default(),
+        deaf_until: Mutex::default(),
         approvals: Mutex::new(vec![(Duration::ZERO, 0)]),
     }
 }
 
 fn provider(kernel: &Kernel, number: u64) -> Provider {
-    let bound = Duration::from_secs(20 + kernel.below(100));
+    let seconds =
+        if kernel.below(2) == 0 { kernel.chance(|chance| chance.spread(120, 600)) } else { 20 + kernel.below(100) };
+    let bound = Duration::from_secs(seconds);
     let windows = [None, Some(Duration::from_secs(1_800)), Some(HOUR * 3), Some(HOUR * 24)];
     let window = kernel.chance(|chance| chance.pick(&windows).copied()).flatten();
     let profile = RailProfile {
@@ -105,8 +114,9 @@ fn provider(kernel: &Kernel, number: u64) -> Provider {
         calls_per_second_max: u32::try_from(kernel.chance(|chance| chance.spread(1, 100))).unwrap_or(1),
         granularities: BTreeMap::new(),
     };
-    // What is on its way for half of the bound may be found only after the other half.
-    Provider::new(profile, bound / 2, bound / 2)
+    // What was on its way for a part of the bound may be found only after the rest of it.
+    let lag = bound / 100 * u32::try_from(kernel.below(100)).unwrap_or(50);
+    Provider::new(profile, lag, bound - lag)
 }
 
 fn play(world: &Arc<World>) {
@@ -135,27 +145,36 @@ fn play(world: &Arc<World>) {
     while age < chaos {
         runner.run_until(kernel, age);
         check_ledger(world, false);
-        if !world.oracle().violations().is_empty() {
+        if kernel.is_halted() {
             return;
         }
         age += HOUR * 3;
     }
     runner.run_until(kernel, chaos);
+    if kernel.is_halted() {
+        return;
+    }
     heal(world);
     kernel.spawn(mend(api.clone(), cast.clone()));
     // What a provider began to think about in the chaos takes up to a day more, and so does a window.
     runner.run_until(kernel, chaos + HOUR * 60);
+    if kernel.is_halted() {
+        return;
+    }
     check_ledger(world, true);
     check_rest(world, &api);
     let before = world.oracle().claims;
     runner.run_until(kernel, chaos + HOUR * 72);
+    if kernel.is_halted() {
+        return;
+    }
     let claims = world.oracle().claims - before;
     if claims > 150 {
-        world.violated(format!("I5: {claims} jobs were done in half a day on which nothing happened"));
+        world.violated(Law::Rests, format!("{claims} jobs were done in half a day on which nothing happened"));
     }
     let unpublished = world.oracle().unpublished();
     if unpublished > 0 {
-        world.violated(format!("I6: {unpublished} events never reached anybody"));
+        world.violated(Law::Told, format!("{unpublished} events never reached anybody"));
     }
 }
 
@@ -195,16 +214,24 @@ fn heal(world: &World) {
     world.faults.stop();
     let age = world.kernel.age();
     for provider in &world.providers {
-        provider.book().down_until = age;
+        let mut book = provider.book();
+        (book.down_until, book.silent_until, book.jammed_until) = (age, age, age);
     }
     *world.store_down_until.lock().unwrap_or_else(PoisonError::into_inner) = age;
-    world.fleet_goes_down(age);
+    *world.store_reads_until.lock().unwrap_or_else(PoisonError::into_inner) = age;
+    world.fleet_may_start(age);
+    world.deaf_until(age);
 }
 
 /// People put in order what waits for them.
 async fn mend(api: Arc<Api>, cast: Arc<Cast>) {
     for recipient in &cast.recipients {
         register(&api, recipient, RecipientStatus::Active).await;
+    }
+    for item in api.batches().into_iter().flat_map(|batch| batch.items) {
+        if item.state().hold_reason() == Some(HoldReason::OperatorHold) && api.world.kernel.below(2) == 0 {
+            api.act("usr_op", Action::ReleaseItem(item.id)).await;
+        }
     }
 }
 
@@ -225,12 +252,16 @@ fn check_ledger(world: &Arc<World>, is_end: bool) {
                     check.is_ok() || check.name.starts_with("rail_book")
                 };
                 if !holds {
-                    world.violated(format!("I2/I3: {check:?}"));
+                    world.violated(law_of(&check.name), format!("{check:?}"));
                 }
             }
         }
-        other => world.violated(format!("the books cannot be checked: {other:?}")),
+        other => world.violated(Law::Balanced, format!("the books cannot be checked: {other:?}")),
     }
+}
+
+fn law_of(check: &str) -> Law {
+    if check.starts_with("rail_book") || check == "cash" { Law::AsTheProvider } else { Law::Balanced }
 }
 
 /// I5: everything has come to rest, or waits for a person who has something to do.
@@ -245,14 +276,17 @@ fn check_rest(world: &Arc<World>, api: &Api) {
                 ItemStatus::Processing | ItemStatus::InDoubt => false,
             };
             if !rests {
-                world.violated(format!("I5: item {} of {} stays {}", item.id, details.batch.id, status.as_str()));
+                world.violated(
+                    Law::Rests,
+                    format!("item {} of {} stays {}", item.id, details.batch.id, status.as_str()),
+                );
             }
             let all = executed(world, item.id);
             let net = all.iter().filter(|transfer| !transfer.is_back()).count();
             let is_told =
                 world.oracle().alarms.iter().any(|(code, about)| code == "paid_twice" && *about == Some(item.id));
             if net > 1 && !is_told {
-                world.violated(format!("item {} was paid {net} times, and nobody was told", item.id));
+                world.violated(Law::PaidOnce, format!("item {} was paid {net} times, and nobody was told", item.id));
             }
         }
     }

@@ -1,13 +1,16 @@
 //! The store as a process has it: the memory store, and what can go wrong on the way there.
 
 use crate::{
+    actors::Api,
     bugs::{self, Bug},
     faults::Fault,
+    laws::Law,
     world::{Who, World},
 };
 use app::{
     change::{BatchInputs, Change, PaidDestination, PolicyVersion, Resolution, Stored},
     job::{Claimed, Lease},
+    payouts::act::Action,
     ports::{
         CommitError, JobQueue, Outbox, PayoutRepository, StoreError,
         repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
@@ -33,6 +36,8 @@ pub struct Store {
     pub world: Arc<World>,
     /// The process.
     pub who: Who,
+    /// Whose call it is: a number of its own for each request that books a release, or nothing.
+    pub call: u64,
 }
 
 fn down() -> StoreError {
@@ -45,29 +50,37 @@ impl Store {
         if self.world.is_store_down() || self.world.happens(Fault::ReadFails) { Err(down()) } else { Ok(()) }
     }
 
-    fn apply(&self, change: Change) -> Result<(), CommitError> {
-        apply(&self.world, self.who, change)
+    /// The store of a process.
+    pub fn of(world: &Arc<World>, who: Who) -> Self {
+        Self { world: world.clone(), who, call: 0 }
+    }
+
+    /// Before something is written outside of a commit.
+    async fn reach_to_write(&self) -> Result<(), StoreError> {
+        self.reach().await?;
+        if self.world.is_store_read_only() { Err(down()) } else { Ok(()) }
     }
 }
 
 /// What is committed, and what the oracle says to that.
-fn apply(world: &World, who: Who, change: Change) -> Result<(), CommitError> {
+fn apply(world: &World, (who, call): (Who, u64), change: Change) -> Result<(), CommitError> {
     let before = world.oracle().before(world, &change);
     let done = bugs::commit(world, change.clone());
     if done.is_ok() {
-        world.oracle().committed(world, who, &change, &before);
+        world.oracle().committed(world, (who, call), &change, &before);
     }
     done
 }
 
 macro_rules! reads {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty $(, $hook:ident)?;)+) => {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty $(, $hook:ident)? $(=> $then:ident)?;)+) => {
         #[async_trait]
         impl PayoutRepository for Store {
             $(async fn $name(&self $(, $arg: $type)*) -> Result<$answer, StoreError> {
                 self.reach().await?;
                 let answer = self.world.kernel.memory.$name($($arg),*).await?;
                 $(let answer = bugs::$hook(&self.world, self.who, answer);)?
+                $($then(&self.world, self.who, &answer);)?
                 Ok(answer)
             })+
 
@@ -83,7 +96,7 @@ reads! {
     model_in_force(project: &ProjectId, as_of: Timestamp) -> InForce;
     newest_model(project: &ProjectId) -> Option<ModelVersion>;
     recipients(ids: &[RecipientId]) -> Vec<Stored<Recipient>>;
-    batch_for_execution(batch: BatchId) -> Option<BatchForExecution>, batch_read;
+    batch_for_execution(batch: BatchId) -> Option<BatchForExecution>, batch_read => acted_between;
     instruction(instruction: InstructionId) -> Option<Stored<Instruction>>;
     instruction_of(rail: &RailId, wire_ref: &str) -> Option<Stored<Instruction>>, instruction_read;
     taken_events(rail: &RailId, names: &[String]) -> Vec<String>, names_read;
@@ -104,10 +117,17 @@ reads! {
 
 impl Store {
     async fn write(&self, change: Change) -> Result<(), CommitError> {
+        match self.try_to_write(change).await {
+            Err(CommitError::Unclear(_)) if self.world.has(Bug::LostAnswerIsFailure) => Err(down().into()),
+            done => done,
+        }
+    }
+
+    async fn try_to_write(&self, change: Change) -> Result<(), CommitError> {
         let world = &self.world;
         let kernel = &world.kernel;
         kernel.sleep_up_to(Duration::from_millis(10)).await;
-        if world.is_store_down() || world.happens(Fault::CommitFails) {
+        if world.is_store_read_only() || world.happens(Fault::CommitFails) {
             if bugs::is_called_done(world, &change) {
                 return Ok(());
             }
@@ -118,10 +138,10 @@ impl Store {
             return Err(unclear());
         }
         if world.happens(Fault::CommitAppliedLate) {
-            let (world, who) = (world.clone(), self.who);
+            let (world, who, call) = (world.clone(), self.who, self.call);
             kernel.spawn(async move {
                 world.kernel.sleep_up_to(Duration::from_secs(10)).await;
-                let late = apply(&world, who, change);
+                let late = apply(&world, (who, call), change);
                 world.kernel.note(|| format!("a commit of {} is applied late: {late:?}", who.name()));
             });
             kernel.sleep_up_to(Duration::from_secs(2)).await;
@@ -131,7 +151,7 @@ impl Store {
         if is_slow {
             kernel.sleep_up_to(Duration::from_secs(25)).await;
         }
-        let done = self.apply(change);
+        let done = apply(world, (self.who, self.call), change);
         kernel.note(|| format!("{} commits: {}", self.who.name(), shown(&done)));
         if done.is_ok() && world.happens(Fault::CommitUnclearApplied) {
             return Err(unclear());
@@ -145,6 +165,23 @@ impl Store {
     }
 }
 
+/// Somebody acts on what a worker has just read.
+fn acted_between(world: &Arc<World>, who: Who, found: &Option<BatchForExecution>) {
+    let (Who::Worker(_), Some(found)) = (who, found) else { return };
+    if !world.happens(Fault::ActsBetween) {
+        return;
+    }
+    let kernel = &world.kernel;
+    let items: Vec<ItemId> = found.items.iter().map(|stored| stored.value.id).collect();
+    let Some(item) = kernel.chance(|chance| chance.pick(&items).copied()) else { return };
+    let action = if kernel.below(2) == 0 { Action::HoldItem(item) } else { Action::CancelItem(item) };
+    let world = world.clone();
+    kernel.spawn(async move {
+        world.kernel.sleep_up_to(Duration::from_millis(20)).await;
+        Api::new(&world).act("usr_quick", action).await;
+    });
+}
+
 fn shown(done: &Result<(), CommitError>) -> String {
     match done {
         Ok(()) => "ok".to_owned(),
@@ -155,13 +192,13 @@ fn shown(done: &Result<(), CommitError>) -> String {
 #[async_trait]
 impl JobQueue for Store {
     async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<Claimed>, StoreError> {
-        self.reach().await?;
+        self.reach_to_write().await?;
         let claimed = self.world.kernel.memory.claim(limit, lease).await?;
         let until = self.world.kernel.age() + lease;
         for one in &claimed {
             let is_first = self.world.oracle().claimed(&self.world, self.who, one, until);
             if !is_first {
-                self.world.violated(format!("{:?} was handed to two at once", one.lease));
+                self.world.violated(Law::Leased, format!("{:?} was handed to two at once", one.lease));
             }
             self.world.kernel.note(|| {
                 format!(
@@ -179,11 +216,11 @@ impl JobQueue for Store {
         Ok(claimed)
     }
     async fn extend(&self, lease: &Lease, duration: Duration) -> Result<bool, StoreError> {
-        self.reach().await?;
+        self.reach_to_write().await?;
         self.world.kernel.memory.extend(lease, duration).await
     }
     async fn release(&self, lease: &Lease, delay: Duration) -> Result<(), StoreError> {
-        self.reach().await?;
+        self.reach_to_write().await?;
         let delay = if self.world.has(Bug::NoBackoff) { Duration::ZERO } else { delay };
         self.world.kernel.note(|| format!("{} gives back #{} for {delay:?}", self.who.name(), lease.attempt));
         self.world.kernel.memory.release(lease, delay).await?;
@@ -198,11 +235,11 @@ impl JobQueue for Store {
 #[async_trait]
 impl Outbox for Store {
     async fn unpublished(&self, limit: u32, lease: Duration) -> Result<Vec<Event>, StoreError> {
-        self.reach().await?;
+        self.reach_to_write().await?;
         self.world.kernel.memory.unpublished(limit, lease).await
     }
     async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError> {
-        self.reach().await?;
+        self.reach_to_write().await?;
         self.world.kernel.memory.mark_published(events).await
     }
 }

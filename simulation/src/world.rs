@@ -4,6 +4,7 @@ use crate::{
     bugs::Bug,
     faults::{Fault, Faults},
     kernel::Kernel,
+    laws::Law,
     oracle::Oracle,
     provider::Provider,
 };
@@ -52,8 +53,12 @@ pub struct World {
     pub bug: Option<Bug>,
     /// Until when the database is down.
     pub store_down_until: Mutex<Duration>,
+    /// Until when the database only reads.
+    pub store_reads_until: Mutex<Duration>,
     /// Until when every worker is down.
     pub fleet_down_until: Mutex<Duration>,
+    /// Until when nobody takes notifications.
+    pub deaf_until: Mutex<Duration>,
     /// How many people must say yes, and since when; two entries while a change of it is under way.
     pub approvals: Mutex<Vec<(Duration, u32)>>,
 }
@@ -77,9 +82,9 @@ impl World {
         self.oracle.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Something is not as it must be.
-    pub fn violated(&self, what: String) {
-        self.kernel.note(|| format!("VIOLATION {what}"));
-        self.oracle().violated(what);
+    pub fn violated(&self, law: Law, what: impl AsRef<str>) {
+        self.kernel.note(|| format!("VIOLATION {}: {}", law.as_str(), what.as_ref()));
+        self.oracle().violated(law, what);
     }
     /// What time it is.
     pub fn now(&self) -> Timestamp {
@@ -89,9 +94,27 @@ impl World {
     pub fn fleet_down_until(&self) -> Duration {
         *self.fleet_down_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Every worker is down until then.
+    /// Every worker dies where it is, and is down until then.
     pub fn fleet_goes_down(&self, until: Duration) {
-        *self.fleet_down_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.kernel.cut_power();
+        self.fleet_may_start(until);
+    }
+    /// Every worker dies where it is, and until then there is none, and nobody who takes notifications.
+    pub fn site_goes_down(&self, until: Duration) {
+        self.fleet_goes_down(until);
+        self.deaf_until(until);
+    }
+    /// Nobody takes notifications until then.
+    pub fn deaf_until(&self, until: Duration) {
+        *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+    /// Whether nobody takes notifications now.
+    pub fn is_deaf(&self) -> bool {
+        self.kernel.age() < *self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Every worker that is down is so until then.
+    pub fn fleet_may_start(&self, from: Duration) {
+        *self.fleet_down_until.lock().unwrap_or_else(PoisonError::into_inner) = from;
     }
     /// So many people must say yes from about now on.
     pub fn policy_becomes(&self, approvals: u32) {
@@ -110,6 +133,11 @@ impl World {
     /// Whether the database is down.
     pub fn is_store_down(&self) -> bool {
         self.kernel.age() < *self.store_down_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Whether the database takes no writes.
+    pub fn is_store_read_only(&self) -> bool {
+        self.is_store_down()
+            || self.kernel.age() < *self.store_reads_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,8 +170,15 @@ impl Dice for SimDice {
 pub struct SimClock {
     /// The world.
     pub world: Arc<World>,
-    /// When the machine was started, before the world began.
-    pub up_for: Duration,
+    /// When the machine was started, before the world began, and how far its clock has leapt since.
+    pub up_for: Mutex<Duration>,
+}
+
+impl SimClock {
+    /// The clock leaps forward, as that of a machine does that was asleep.
+    pub fn leap(&self, by: Duration) {
+        *self.up_for.lock().unwrap_or_else(PoisonError::into_inner) += by;
+    }
 }
 
 #[async_trait]
@@ -155,9 +190,10 @@ impl Clock for SimClock {
         Ok(self.world.now())
     }
     fn steady(&self) -> Duration {
+        let up_for = *self.up_for.lock().unwrap_or_else(PoisonError::into_inner);
         if self.world.has(Bug::SlowMachineClock) {
-            return self.up_for + self.world.kernel.age() / 4;
+            return up_for + self.world.kernel.age() / 4;
         }
-        self.up_for + self.world.kernel.age()
+        up_for + self.world.kernel.age()
     }
 }

@@ -259,15 +259,18 @@ async fn ask(
         asked.again.extend(unsent);
         let (questions, again_at) = questions(ports, &profile, sent.len(), pays, now);
         if questions < sent.len() {
-            looks.at(again_at);
             // Who is asked for changes, so that those who stay unresolved do not keep the others waiting.
             let first = ports.dice.below(u64::try_from(sent.len()).unwrap_or_default());
             sent.rotate_left(usize::try_from(first).unwrap_or_default());
         }
         let rest = sent.split_off(questions);
-        if questions == 0 {
-            // What may be sent again may be so without a question: the same bytes have effect once.
-            asked.again.extend(rest.into_iter().filter(|stored| may_replay(&profile, &stored.value, now)));
+        // What may be sent again may be so without a question: the same bytes have effect once. What comes of that says
+        // when to look at it next, and not the gate: else a rail that asks for time is called as fast as it allows.
+        let is_sent_again = |stored: &Stored<Instruction>| questions == 0 && may_replay(&profile, &stored.value, now);
+        let (again, not_yet): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_sent_again);
+        asked.again.extend(again);
+        if !not_yet.is_empty() {
+            looks.at(again_at);
         }
         calls.extend(sent.into_iter().map(|before| (profile.clone(), before)));
     }

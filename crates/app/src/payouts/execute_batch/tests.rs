@@ -479,6 +479,44 @@ async fn outside_of_the_replay_window_only_questions_are_asked() {
     }
 }
 
+/// The call is no question, and what else chance is asked for is as much as it can be.
+struct PaysAndWaits;
+
+impl Dice for PaysAndWaits {
+    fn below(&self, bound: u64) -> u64 {
+        if bound == 2 { 0 } else { bound - 1 }
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_again_without_a_question_is_not_looked_at_as_soon_as_the_gate_allows() {
+    let mut slow = MockPayoutRail::new();
+    let profile = RailProfile { calls_per_second_max: 1, ..rail_profile("simulator", true) };
+    slow.expect_profile().returning(move || profile.clone());
+    let asks_for_time = |_: &Instruction| Submit::NotSent { cause: "429".into(), retry_after: None, ours: false };
+    let world = World::new(sent(Duration::from_secs(400)), slow, None, Some(asks_for_time));
+    let (ids, gates) = (Counting::default(), Gates::default());
+    let ports = Ports { dice: &PaysAndWaits, ..ports(&world.repository, &world.rails, &gates, &ids) };
+    execute_batch(ports, lease(), batch_id()).await.unwrap();
+    assert_eq!(world.log.words(), ["commit", "submit", "commit"]);
+    let Some(LeaseStep::Again(_, at)) = world.log.changes().pop().unwrap().lease else { panic!("no lease step") };
+    assert!(at.since(now()) >= Duration::from_secs(100), "in {:?}", at.since(now()));
+}
+
+#[tokio::test]
+async fn what_may_arrive_after_the_rail_has_forgotten_its_key_is_not_replayed() {
+    // It leaves within ten seconds, and is 1,790 under way at most: 1,800 of the window of 3,600 are left for that.
+    for (age, words) in [(1_799, &["ask", "commit", "submit", "commit"][..]), (1_800, &["ask", "commit"])] {
+        let mut slow = MockPayoutRail::new();
+        let settle_bound = Duration::from_secs(1_790);
+        let profile = RailProfile { settle_bound, ..rail_profile("simulator", true) };
+        slow.expect_profile().returning(move || profile.clone());
+        let world = World::new(sent(Duration::from_secs(age)), slow, Some(cannot_tell), Some(settled));
+        world.run().await.unwrap();
+        assert_eq!(world.log.words(), words, "after {age} s");
+    }
+}
+
 #[tokio::test]
 async fn what_may_arrive_after_the_rail_has_forgotten_its_key_is_not_replayed() {
     // It leaves within ten seconds, and is 1,790 under way at most: 1,800 of the window of 3,600 are left for that.
