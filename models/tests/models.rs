@@ -1,5 +1,7 @@
 //! Every model with all of its rules, and each rule taken away.
 
+#![expect(clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
 use models::{
     escrow::Escrow,
     life::{Kind, Life},
