@@ -9,6 +9,7 @@
 
 mod contracts;
 mod end_to_end;
+mod fuzzed;
 mod harness;
 mod house;
 mod stories;

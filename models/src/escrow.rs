@@ -62,6 +62,9 @@ pub struct State {
     shape: Shape,
 }
 
+/// How a server stands: before which call, how much it knows, or what it said of which batch.
+type Stands = (&'static str, usize, Option<(usize, i64, bool)>);
+
 /// Which batches there are, and where each server stands: before which call, how much it knows, or what it said. A batch
 /// is named by the server that made it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,7 +73,7 @@ struct Shape {
     found: Option<usize>,
     faults: u8,
     broken: Option<&'static str>,
-    servers: Vec<(&'static str, usize, Option<(usize, i64, bool)>)>,
+    servers: Vec<Stands>,
 }
 
 impl PartialEq for State {
@@ -173,13 +176,15 @@ impl Escrow {
         let escrow = crate::read("esc_1");
         let found = at_once(world.memory.batch_by_escrow(&escrow)).expect("the memory store can be read");
         let place = |id: BatchId| world.booked.iter().position(|(known, _)| *known == id).unwrap_or(usize::MAX);
-        let stands = |server: &Server| match server {
-            Server::At(process) => (process.at.as_str(), process.knows(), None),
-            Server::Died => ("died", 0, None),
-            Server::Said(Said::Booked(id, amount)) => ("booked", 0, Some((place(*id), *amount, true))),
-            Server::Said(Said::Before(id, amount, same)) => ("before", 0, Some((place(*id), *amount, *same))),
-            Server::Said(Said::Again) => ("again", 0, None),
-            Server::Said(Said::Refused(why)) => (*why, 0, None),
+        let stands = |server: &Server| -> Stands {
+            match server {
+                Server::At(process) => (process.at.as_str(), process.knows(), None),
+                Server::Died => ("died", 0, None),
+                Server::Said(Said::Booked(id, amount)) => ("booked", 0, Some((place(*id), *amount, true))),
+                Server::Said(Said::Before(id, amount, same)) => ("before", 0, Some((place(*id), *amount, *same))),
+                Server::Said(Said::Again) => ("again", 0, None),
+                Server::Said(Said::Refused(why)) => (*why, 0, None),
+            }
         };
         let shape = Shape {
             booked: world.booked.iter().enumerate().map(|(place, (_, amount))| (place, *amount)).collect(),

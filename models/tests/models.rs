@@ -1,5 +1,7 @@
 //! Every model with all of its rules, and each rule taken away.
 
+#![expect(clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
 use models::{
     escrow::Escrow,
     life::{Kind, Life},
@@ -63,7 +65,6 @@ fn two_workers_never_write_or_call_at_once() {
 
 /// What must be found when a rule is missing, and in which model.
 fn weakened(weak: Weakening) -> Life {
-    use Weakening as W;
     let life = Life { faults: 1, weak: Some(weak), must_rest: false, ..item() };
     match weak {
         W::NoSettleBound | W::NoAllowance => Life { faults: 2, kinds: &[Kind::Call], ..life },
@@ -105,34 +106,54 @@ fn found(words: &[Weakening]) {
     }
 }
 
+use Weakening as W;
+const TIME: &[W] = &[W::NoSettleBound, W::NoAllowance, W::ReplayAfterWindow, W::ReplayToTheEnd, W::NoSteadyClock];
+const SILENCE: &[W] =
+    &[W::NewKeyAfterSilence, W::NewKeyEachTry, W::SilenceIsAbsence, W::UnstoredIntent, W::NeverLookedAtAgain];
+const SAID: &[W] = &[
+    W::RanksIgnored,
+    W::RecallBelieved,
+    W::ResolvedTooEarly,
+    W::ResolvedAlone,
+    W::ReturnNotPosted,
+    W::LateSuccessIgnored,
+];
+const LEASES: &[W] = &[W::NoFencing, W::WorkerClockLease, W::StaleIgnored];
+const ESCROWS: &[W] = &[W::CheckThenInsert, W::FingerprintIgnored, W::UnclearIsDone];
+
+#[test]
+fn every_rule_is_taken_away_in_some_test() {
+    let mut tried: Vec<Weakening> = [TIME, SILENCE, SAID, LEASES, ESCROWS].concat();
+    tried.sort();
+    let mut all = Weakening::ALL.to_vec();
+    all.sort();
+    assert_eq!(tried, all);
+}
+
 #[test]
 fn without_the_rules_of_time_something_breaks() {
-    use Weakening as W;
-    found(&[W::NoSettleBound, W::NoAllowance, W::ReplayAfterWindow, W::ReplayToTheEnd, W::NoSteadyClock]);
+    found(TIME);
 }
 
 #[test]
 fn without_the_rules_of_silence_something_breaks() {
-    use Weakening as W;
-    found(&[W::NewKeyAfterSilence, W::NewKeyEachTry, W::SilenceIsAbsence, W::UnstoredIntent, W::NeverLookedAtAgain]);
+    found(SILENCE);
 }
 
 #[test]
 fn without_the_rules_of_what_is_said_something_breaks() {
-    use Weakening as W;
-    found(&[W::RanksIgnored, W::RecallBelieved, W::ResolvedTooEarly, W::ResolvedAlone]);
-    found(&[W::ReturnNotPosted, W::LateSuccessIgnored]);
+    found(SAID);
 }
 
 #[test]
 fn without_the_rules_of_leases_something_breaks() {
-    found(&[Weakening::NoFencing, Weakening::WorkerClockLease, Weakening::StaleIgnored]);
+    found(LEASES);
 }
 
 #[test]
 fn without_the_rules_of_escrows_something_breaks() {
-    for weak in [Weakening::CheckThenInsert, Weakening::FingerprintIgnored, Weakening::UnclearIsDone] {
-        assert_found(weak, Escrow::of(3, Some(weak)), Escrow::violation);
+    for weak in ESCROWS {
+        assert_found(*weak, Escrow::of(3, Some(*weak)), Escrow::violation);
     }
 }
 

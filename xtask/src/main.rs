@@ -4,11 +4,14 @@
 //! Nothing is skipped in silence: what cannot run is a failure that says what is missing.
 
 mod apt;
+mod cargo_tool;
 mod client;
 mod cluster;
 mod failure;
+mod fuzz;
 mod guarded;
 mod http;
+mod mutants;
 mod node;
 mod openapi;
 mod postgres;
@@ -27,6 +30,8 @@ mod workspace;
 
 use failure::{Failure, Result};
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
 use step::Step;
 use workspace::Workspace;
 
@@ -37,6 +42,10 @@ enum Task {
     Test { only: Vec<Step> },
     /// The longer versions of the randomised tests.
     Soak,
+    /// What comes from outside, so many seconds for each target.
+    Fuzz { seconds: u64 },
+    /// One part of so many of the mutants.
+    Mutants { part: u32, parts: u32 },
     /// Writes `openapi.yaml` from the code.
     OpenApi,
     /// Prints the usage.
@@ -65,6 +74,8 @@ fn carry_out(task: Task) -> Result<()> {
     match task {
         Task::Test { only } => test::run(&Workspace::find()?, &Step::with_needs(&only)),
         Task::Soak => soak::run(&Workspace::find()?),
+        Task::Fuzz { seconds } => fuzz::run(&Workspace::find()?, Duration::from_secs(seconds)),
+        Task::Mutants { part, parts } => mutants::run(&Workspace::find()?, part, parts),
         Task::OpenApi => openapi::write(&Workspace::find()?),
         Task::Help => {
             println!("{}", usage());
@@ -78,10 +89,17 @@ fn parse(arguments: &[String]) -> Result<Task> {
     match words.as_slice() {
         ["test", options @ ..] => Ok(Task::Test { only: parse_only(options)? }),
         ["soak"] => Ok(Task::Soak),
+        ["fuzz"] => Ok(Task::Fuzz { seconds: 60 }),
+        ["fuzz", seconds] => Ok(Task::Fuzz { seconds: number(seconds)? }),
+        ["mutants", part, parts] => Ok(Task::Mutants { part: number(part)?, parts: number(parts)? }),
         ["openapi"] => Ok(Task::OpenApi),
         [] | ["help" | "--help" | "-h"] => Ok(Task::Help),
         other => Err(Failure::new(format!("`{}` is not a task", other.join(" ")))),
     }
+}
+
+fn number<T: FromStr>(word: &str) -> Result<T> {
+    word.parse().map_err(|_| Failure::new(format!("`{word}` is not a number")))
 }
 
 /// An empty answer means every step.
@@ -109,6 +127,8 @@ fn usage() -> String {
          \x20 test                every test there is, with what it needs\n\
          \x20 test --only STEP    one step, with what it needs (may be repeated)\n\
          \x20 soak                the longer versions of the randomised tests\n\
+         \x20 fuzz [SECONDS]      what comes from outside, so long for each target (60)\n\
+         \x20 mutants PART PARTS  whether tests notice what a line says: one part, from 0, of so many\n\
          \x20 openapi             writes openapi.yaml from the code\n\n\
          steps:\n",
     );
@@ -146,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for line in ["tests", "test --only", "test --only nothing", "test --fast"] {
+        for line in ["tests", "fuzz long", "mutants 1", "test --only", "test --only nothing", "test --fast"] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }
