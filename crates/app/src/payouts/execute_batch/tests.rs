@@ -518,20 +518,6 @@ async fn what_may_arrive_after_the_rail_has_forgotten_its_key_is_not_replayed() 
 }
 
 #[tokio::test]
-async fn what_may_arrive_after_the_rail_has_forgotten_its_key_is_not_replayed() {
-    // It leaves within ten seconds, and is 1,790 under way at most: 1,800 of the window of 3,600 are left for that.
-    for (age, words) in [(1_799, &["ask", "commit", "submit", "commit"][..]), (1_800, &["ask", "commit"])] {
-        let mut slow = MockPayoutRail::new();
-        let settle_bound = Duration::from_secs(1_790);
-        let profile = RailProfile { settle_bound, ..rail_profile("simulator", true) };
-        slow.expect_profile().returning(move || profile.clone());
-        let world = World::new(sent(Duration::from_secs(age)), slow, Some(cannot_tell), Some(settled));
-        world.run().await.unwrap();
-        assert_eq!(world.log.words(), words, "after {age} s");
-    }
-}
-
-#[tokio::test]
 async fn what_the_rail_never_had_is_owed_again_and_sent_under_a_new_key_later() {
     let world = World::new(sent(Duration::from_secs(3_601)), rail("simulator", true), Some(absent), None);
     world.run().await.unwrap();
