@@ -177,7 +177,7 @@ impl History<'_> {
     async fn resolve(&mut self) {
         let Some((name, item, details)) = self.some_item().await else { return };
         let not_paid = self.of(&[Resolved::NotExecuted, Resolved::Failed]);
-        let sent = details.instructions.iter().filter(|sent| sent.item(item.id).is_some()).next_back();
+        let sent = details.instructions.iter().rfind(|sent| sent.item(item.id).is_some());
         let is_paid = sent.is_some_and(|sent| self.stage.rail.has_executed(sent.id));
         let outcome = if is_paid { Resolved::Paid } else { not_paid };
         let people = if self.below(4) == 0 { ["usr_ann", "usr_ann"] } else { ["usr_ann", "usr_bob"] };
@@ -208,7 +208,7 @@ impl History<'_> {
         let Some((name, item, details)) = self.some_item().await else { return };
         let parts = details.instructions.iter().filter_map(|sent| Some((sent, sent.item(item.id)?)));
         let settled = |outcome: &Outcome| matches!(outcome, Outcome::Settled { .. });
-        let Some((sent, part)) = parts.filter(|(_, part)| settled(&part.outcome)).last() else { return };
+        let Some((sent, part)) = parts.rev().find(|(_, part)| settled(&part.outcome)) else { return };
         let back = part.amount_minor / i64::try_from(1 + self.below(2)).unwrap();
         if back > part.returned_minor {
             self.stage.rail.returns(sent.id, back);
