@@ -301,7 +301,7 @@ async fn every_move_is_told_to_the_world(engine: Engine) {
     world
         .batch_once(&id, |batch| batch["items"][0]["status"] == "failed" && batch["items"][2]["status"] == "paid")
         .await;
-    world.put("/recipients/rec_told2", &json!({})).await.with(200);
+    world.put("/recipients/rec_told2", &json!({ "status": "active" })).await.with(200);
     let batch = world.settled(&id).await;
     assert_eq!(batch["status"], "partial");
 

@@ -144,7 +144,8 @@ async fn what_is_carried_is_paid_only_where_there_is_something_and_somebody(engi
     pay("rec_saver", dollars.clone()).await.refused(409, "recipient_held");
     pay("rec_saver", json!({ "currency": "EUR" })).await.refused(409, "recipient_held");
     let minimum = json!([{ "currency": "USD", "amount": 500 }]);
-    world.put("/recipients/rec_saver", &json!({ "payoutMinimums": minimum })).await.with(200);
+    let active = json!({ "status": "active", "payoutMinimums": minimum });
+    world.put("/recipients/rec_saver", &active).await.with(200);
     pay("rec_saver", json!({ "currency": "EUR" })).await.refused(409, "nothing_carried");
 
     let answer = pay("rec_saver", dollars.clone()).await;

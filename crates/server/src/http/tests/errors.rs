@@ -29,8 +29,8 @@ async fn a_good_request_is_answered() {
 #[tokio::test]
 async fn what_is_not_json_is_400() {
     for (body, place) in [
-        (&b""[..], "line 1, column 1"),
-        (b"   ", "line 1, column 4"),
+        (&b""[..], "send a JSON object, `{}`"),
+        (b"   ", "send a JSON object, `{}`"),
         (b"{\"thingId\": \"thing_1\"\n\"amount\": 2}", "line 2, column 1"),
         (b"{} x", "line 1, column 4"),
         (b"{\"a\": \"\xff\"}", "line 1, column 8"),
