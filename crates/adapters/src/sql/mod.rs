@@ -46,8 +46,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use work::Work;
 
-/// How long to wait for a connection, and on SQLite for the right to write.
+/// How long to wait for a connection.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long to wait on SQLite for another process to write. Shorter than the wait for the connection that writes: who
+/// gets it from somebody who waited in vain has yet to wait for the same process, and a caller for both.
+const LOCK_MAX: Duration = Duration::from_secs(5);
 /// How long to wait before a new file is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A connection that was not used for so long is tried before it is used.
@@ -168,7 +171,7 @@ fn sqlite_options(url: &str, connections_max: u32, cache_size: &'static str) -> 
             .journal_mode(SqliteJournalMode::Wal)
             // A commit that was answered survives a power cut.
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(WAIT_MAX)
+            .busy_timeout(LOCK_MAX)
             .foreign_keys(true)
             // Without them INSERT OR REPLACE removes rows behind the back of the triggers.
             .pragma("recursive_triggers", "ON")
