@@ -28,7 +28,7 @@ use app::{
         schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
         set_policy::set_policy,
     },
-    ports::{EventPublisher, PayoutQueries, PublishError, Rails, queries::BatchDetails, rail::Inbound, rail::Seen},
+    ports::{EventPublisher, PayoutQueries, PublishError, Rails, queries::{BatchDetails, BatchFilter, Page}, rail::Inbound, rail::Seen},
     recipients::register_recipient::{RegisterRecipient, register_recipient},
     revenue::{
         publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
@@ -39,7 +39,7 @@ use app::{
 use async_trait::async_trait;
 use domain::{
     audit::Actor,
-    batch::Batch,
+    batch::{Batch, BatchStatus},
     event::Event,
     ids::{BatchId, ItemId},
     item::{Item, ItemStatus},
@@ -50,7 +50,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
@@ -260,9 +260,17 @@ impl Api {
 
     /// Every batch, as it is.
     pub fn batches(&self) -> Vec<BatchDetails> {
-        let ids = self.world.oracle().batches.clone();
+        self.batches_that(|_| true)
+    }
+    /// Every batch of which this is true, as it is: details are much to read for those who want few.
+    fn batches_that(&self, wanted: impl Fn(&Batch) -> bool) -> Vec<BatchDetails> {
+        const ALL: Page<BatchId> = Page { limit: 1_000_000, after: None };
         let memory = &self.world.kernel.memory;
-        ids.into_iter().filter_map(|id| at_once(memory.batch(id))?.ok()?).collect()
+        let listed = at_once(memory.batches(BatchFilter::default(), ALL)).and_then(Result::ok);
+        let listed = listed.into_iter().flat_map(|paged| paged.data);
+        let wanted: BTreeSet<BatchId> = listed.filter(wanted).map(|batch| batch.id).collect();
+        let ids = self.world.oracle().batches.clone();
+        ids.into_iter().filter(|id| wanted.contains(id)).filter_map(|id| at_once(memory.batch(id))?.ok()?).collect()
     }
     /// One item out of all.
     fn some_item(&self, wanted: impl Fn(&Item) -> bool) -> Option<Item> {
@@ -546,7 +554,7 @@ pub async fn approvers(api: Arc<Api>) {
     let kernel = api.world.kernel.clone();
     loop {
         kernel.sleep_up_to(Duration::from_secs(7_200)).await;
-        for details in api.batches().into_iter().filter(|details| details.batch.approvals.are_missing()) {
+        for details in api.batches_that(|batch| batch.approvals.are_missing()) {
             let Some(who) = kernel
                 .chance(|chance| chance.pick(&["usr_ann", "usr_bob", "usr_cem", "usr_escrow", "usr_clerk"]).copied())
             else {
@@ -562,7 +570,7 @@ pub async fn resolvers(api: Arc<Api>) {
     let kernel = api.world.kernel.clone();
     loop {
         kernel.sleep_up_to(Duration::from_secs(14_400)).await;
-        for details in api.batches() {
+        for details in api.batches_that(|batch| batch.status == BatchStatus::Processing) {
             for item in details.items.iter().filter(|item| item.status() == ItemStatus::InDoubt) {
                 for who in ["usr_ann", "usr_ann", "usr_bob"] {
                     // What they know is what the provider's book says when they look.
