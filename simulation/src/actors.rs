@@ -28,7 +28,12 @@ use app::{
         schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
         set_policy::set_policy,
     },
-    ports::{EventPublisher, PayoutQueries, PublishError, Rails, queries::{BatchDetails, BatchFilter, Page}, rail::Inbound, rail::Seen},
+    ports::{
+        EventPublisher, PayoutQueries, PublishError, Rails,
+        queries::{BatchDetails, BatchFilter, Page},
+        rail::Inbound,
+        rail::Seen,
+    },
     recipients::register_recipient::{RegisterRecipient, register_recipient},
     revenue::{
         publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
