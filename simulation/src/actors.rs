@@ -256,7 +256,6 @@ impl Api {
         let rule = json!({ "when": "amount", "currency": "USD", "from": 1, "approvals": approvals });
         let rules = if approvals == 0 { Vec::new() } else { vec![rule] };
         let Ok(spec) = serde_json::from_value(json!({ "approval": { "rules": rules } })) else { return };
-        self.world.policy_becomes(approvals);
         self.acting("usr_admin", format!("policy {approvals}"), async |acting| {
             set_policy(acting, spec, read("usr_admin")).await
         })

@@ -138,6 +138,15 @@ impl Kernel {
         state.spawned.push((id, Box::pin(task)));
     }
 
+    /// Lets go of whoever would still wait: what they hold holds the kernel, and none of it would ever be freed.
+    pub fn end(&self) {
+        let (timers, spawned) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.timers), std::mem::take(&mut state.spawned))
+        };
+        drop((timers, spawned));
+    }
+
     /// Waits.
     pub fn sleep(self: &Arc<Self>, span: Duration) -> Sleep {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX / 4);

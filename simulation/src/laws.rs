@@ -36,7 +36,7 @@ laws! {
     Told "I6",
     /// Nobody writes or calls under a lease that is not theirs.
     Leased "I7",
-    /// At most one call for an item is on its way.
+    /// No item is sent under another instruction while a call for it is on its way.
     OneCall "I8",
     /// No storms: so many calls and turns, and no more.
     NoStorm "I9",

@@ -270,6 +270,10 @@ impl Oracle {
         }
         for new in &change.insert {
             match new {
+                New::Policy(version) => {
+                    let rules = version.spec.check().map(|policy| policy.approval.rules).unwrap_or_default();
+                    world.policy_becomes(rules.iter().map(|rule| rule.approvals).max().unwrap_or(0));
+                }
                 New::Batch(batch) => {
                     self.batches.push(batch.id);
                     self.makers.insert(batch.id, batch.scheduled_by.clone());

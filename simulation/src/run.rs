@@ -69,6 +69,7 @@ pub fn run(seed: u64, bug: Option<Bug>, keeps_log: bool) -> Outcome {
     }
     let violations = world.oracle().violations().to_vec();
     let submits = world.oracle().submits;
+    kernel.end();
     Outcome {
         violations,
         trace: kernel.trace(),

@@ -116,7 +116,7 @@ impl World {
     pub fn fleet_may_start(&self, from: Duration) {
         *self.fleet_down_until.lock().unwrap_or_else(PoisonError::into_inner) = from;
     }
-    /// So many people must say yes from about now on.
+    /// So many people must say yes from now on.
     pub fn policy_becomes(&self, approvals: u32) {
         let age = self.kernel.age();
         self.approvals.lock().unwrap_or_else(PoisonError::into_inner).push((age, approvals));
@@ -127,7 +127,7 @@ impl World {
         let since = self.kernel.age().saturating_sub(Duration::from_secs(60));
         let known = self.approvals.lock().unwrap_or_else(PoisonError::into_inner);
         let last_before = known.iter().rposition(|(at, _)| *at <= since).unwrap_or(0);
-        let least = known.iter().skip(last_before.saturating_sub(3)).map(|(_, approvals)| *approvals).min();
+        let least = known.iter().skip(last_before).map(|(_, approvals)| *approvals).min();
         usize::try_from(least.unwrap_or(0)).unwrap_or(0)
     }
     /// Whether the database is down.

@@ -393,10 +393,9 @@ async fn a_key_is_claimed_or_answered(sql: &Sql) {
 }
 
 #[tokio::test]
-async fn what_sqlite_committed_survives_a_power_cut_and_its_rules_hold() {
+async fn sqlite_is_told_to_keep_what_it_commits_and_to_hold_its_rules() {
     let (sql, _folder) = databases::sqlite().await;
-    for (pragma, value) in
-        [("synchronous", 2), ("foreign_keys", 1), ("recursive_triggers", 1), ("busy_timeout", 10_000)]
+    for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("recursive_triggers", 1), ("busy_timeout", 5_000)]
     {
         let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {pragma}"));
         let row = sql.database().query_one_raw(statement).await.unwrap().unwrap();
