@@ -131,15 +131,7 @@ impl World {
     }
     /// The item, once it is as it should be.
     pub async fn item_once(&self, item: &str, good: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let found = self.item(item).await;
-            if good(&found) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "after {PATIENCE:?} the item is still {found:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.once(&format!("/payouts/items/{item}"), Instant::now() + PATIENCE, good).await
     }
     /// The item, once it has that status.
     pub async fn item_is(&self, item: &str, status: &str) -> Value {
