@@ -1,22 +1,13 @@
 //! Releases of one escrow that come side by side: each is booked at most once, and what is answered is what is stored.
 
 use crate::{
-    desk::{Desk, Fate, Point, Process, do_at_once, go_on, rails},
-    life::empty_world,
+    begin::{empty_world, publish_model, release},
+    desk::{Desk, Fate, Point, Process, do_at_once, go_on},
     rules::Weakening,
     world::{World, at_once},
 };
-use app::{
-    idempotency::Remembering,
-    payouts::schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
-    ports::PayoutRepository,
-    revenue::{
-        publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
-        turns::Turns,
-    },
-};
-use domain::{audit::Actor, ids::BatchId, money::Money, revenue_model::ModelStatus};
-use serde_json::json;
+use app::{payouts::schedule_payouts::SchedulePayoutsError, ports::PayoutRepository};
+use domain::ids::BatchId;
 use stateright::{Model, Property};
 use std::{
     fmt,
@@ -113,22 +104,9 @@ impl Escrow {
 
     /// A world with a model and nothing else.
     fn own_world(&self) -> World {
-        let spec = json!({ "steps": [{ "type": "share", "lines": [{ "recipientId": "rec_ana", "percent": "100" }] }] });
-        let model = PublishRevenueModel {
-            project: crate::read("prj_1"),
-            spec: serde_json::from_value(spec).expect("a model"),
-            status: ModelStatus::Active,
-            effective_from: None,
-            effective_to: None,
-            version: None,
-            actor: Actor::of(&crate::read("usr_author")),
-        };
         let world = empty_world(self.faults, 0);
         let now = world.now();
-        let (world, ()) = do_at_once(world, (Fate::Fine, None, None), async |desk| {
-            publish_revenue_model(&*desk, &*desk, now, model).await.expect("a model is stored");
-        });
-        world
+        do_at_once(world, (Fate::Fine, None, None), async |desk| publish_model(&desk, now).await).0
     }
 
     /// A server that was just asked.
@@ -139,28 +117,16 @@ impl Escrow {
         }
         // What it would have booked in a world of its own.
         let alone = World { memory: self.own_world().memory, ..world.clone() };
-        let (alone, _) = do_at_once(alone, (Fate::Fine, None, None), |desk| Self::release(desk, amount_minor));
+        let (alone, _) = do_at_once(alone, (Fate::Fine, None, None), |desk| Self::answer(desk, amount_minor));
         let booked =
             at_once(alone.memory.batch_by_escrow(&crate::read("esc_1"))).expect("the memory store can be read");
         process.asked = booked.and_then(|batch| batch.release().map(|release| release.fingerprint));
         process
     }
 
-    async fn release(desk: Arc<Desk>, amount_minor: i64) -> Said {
-        let rails = rails(&desk);
-        let ask = SchedulePayouts {
-            escrow: crate::read("esc_1"),
-            project: crate::read("prj_1"),
-            milestone: None,
-            amount: Money::new(amount_minor, crate::read("USD")),
-            as_of: None,
-            execute_at: None,
-            deductions: Vec::new(),
-            actor: Actor::of(&crate::read("usr_escrow")),
-        };
+    async fn answer(desk: Arc<Desk>, amount_minor: i64) -> Said {
         let Ok(now) = app::ports::Clock::now(&*desk).await else { return Said::Again };
-        let nothing = Remembering::nothing();
-        match schedule_payouts(&*desk, &rails, &*desk, &Turns::default(), now, ask, &nothing).await {
+        match release(&desk, now, amount_minor).await {
             Ok(batch) => Said::Booked(batch.id, batch.amount_minor),
             Err(SchedulePayoutsError::AlreadyScheduled { existing, request_matches, .. }) => {
                 Said::Before(existing.id, existing.amount_minor, request_matches)
@@ -272,7 +238,7 @@ impl Model for Escrow {
                 world.faults -= u8::from(fate != Fate::Fine);
                 let Server::At(process) = servers[number].clone() else { return None };
                 let amount = self.asks[number];
-                let (went, said) = go_on(world, process, (number, fate, self.weak), |desk| Self::release(desk, amount));
+                let (went, said) = go_on(world, process, (number, fate, self.weak), |desk| Self::answer(desk, amount));
                 world = went;
                 servers[number] = said.map_or_else(Server::At, Server::Said);
             }

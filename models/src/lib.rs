@@ -10,6 +10,7 @@
 
 #![expect(clippy::expect_used, reason = "a checker that cannot go on may stop")]
 
+mod begin;
 pub mod desk;
 pub mod escrow;
 pub mod life;

@@ -1,12 +1,12 @@
 //! One item from its release to its end: its instructions, its rail, people, and workers under leases.
 
 use crate::{
+    begin::{empty_world, publish_model, release},
     desk::{Desk, Fate, LEASE, Point, Process, do_at_once, go_on, rails},
-    provider::{AMOUNT_MINOR, Fate as Becomes, Provider, Receipt, SETTLE_BOUND, saying},
+    provider::{AMOUNT_MINOR, Fate as Becomes, Receipt, SETTLE_BOUND, saying},
     rules::Weakening,
     world::{Shape, Stands, TICK, World},
 };
-use adapters::memory::Memory;
 use app::{
     change::Resolved,
     failure::{Class, Failure},
@@ -18,24 +18,15 @@ use app::{
         gate::Gates,
         receive_notification::{Ears, receive_notification},
         resolve_item::{ResolveItem, resolve_item},
-        schedule_payouts::{SchedulePayouts, schedule_payouts},
     },
     ports::{StoreError, queries::BatchDetails, rail::Inbound},
     recipients::register_recipient::{RegisterRecipient, register_recipient},
-    revenue::{
-        publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
-        turns::Turns,
-    },
 };
 use domain::{
     audit::Actor,
-    ids::{BatchId, ItemId},
     item::ItemStatus,
-    money::Money,
     recipient::{Destination, RecipientStatus},
-    revenue_model::ModelStatus,
 };
-use serde_json::json;
 use stateright::{Model, Property};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -44,7 +35,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use uuid::Uuid;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,24 +183,6 @@ fn state(world: World, workers: Vec<Option<Process>>, weak: Option<Weakening>) -
     State { world: Arc::new(world), workers, details: Arc::new(details), shape: shape.with(stand) }
 }
 
-/// A world in which nobody has done anything.
-pub(crate) fn empty_world(faults: u8, lies: u8) -> World {
-    World {
-        memory: Memory::default(),
-        provider: Provider::default(),
-        ledger: BTreeMap::new(),
-        lease: None,
-        batch: BatchId::new(Uuid::nil()),
-        item: ItemId::new(Uuid::nil()),
-        booked: Vec::new(),
-        names: 1,
-        faults,
-        lies,
-        lied: 0,
-        broken: None,
-    }
-}
-
 /// A turn of a worker.
 async fn turn(desk: Arc<Desk>) {
     // What could not be done is in the world: whoever looks at it finds out.
@@ -235,16 +207,6 @@ impl Life {
     fn begin(&self) -> World {
         let world = empty_world(self.faults, self.lies);
         let now = world.now();
-        let spec = json!({ "steps": [{ "type": "share", "lines": [{ "recipientId": "rec_ana", "percent": "100" }] }] });
-        let model = PublishRevenueModel {
-            project: crate::read("prj_1"),
-            spec: serde_json::from_value(spec).expect("a model"),
-            status: ModelStatus::Active,
-            effective_from: None,
-            effective_to: None,
-            version: None,
-            actor: Actor::of(&crate::read("usr_author")),
-        };
         let recipient = RegisterRecipient {
             id: crate::read("rec_ana"),
             status: Some(RecipientStatus::Active),
@@ -253,18 +215,8 @@ impl Life {
             destination: Some(Destination::bare(crate::read("alpha"))),
             actor: Actor::of(&crate::read("usr_clerk")),
         };
-        let release = SchedulePayouts {
-            escrow: crate::read("esc_1"),
-            project: crate::read("prj_1"),
-            milestone: None,
-            amount: Money::new(AMOUNT_MINOR, crate::read("USD")),
-            as_of: None,
-            execute_at: None,
-            deductions: Vec::new(),
-            actor: Actor::of(&crate::read("usr_escrow")),
-        };
         let (set_up, ()) = do_at_once(world, (Fate::Fine, None, None), async |desk| {
-            publish_revenue_model(&*desk, &*desk, now, model).await.expect("a model is stored");
+            publish_model(&desk, now).await;
             let rails = rails(&desk);
             register_recipient(&*desk, &rails, &*desk, now, recipient).await.expect("a recipient is registered");
         });
@@ -272,11 +224,8 @@ impl Life {
         let (mut set_up, ()) =
             do_at_once(set_up, (Fate::Fine, None, None), async |desk| while let Ok(1..) = do_one(&desk).await {});
         set_up.lease = None;
-        let (mut world, batch) = do_at_once(set_up, (Fate::Fine, None, None), async |desk| {
-            let rails = rails(&desk);
-            let nothing = Remembering::nothing();
-            schedule_payouts(&*desk, &rails, &*desk, &Turns::default(), now, release, &nothing).await
-        });
+        let (mut world, batch) =
+            do_at_once(set_up, (Fate::Fine, None, None), async |desk| release(&desk, now, AMOUNT_MINOR).await);
         world.batch = batch.expect("a release is booked").id;
         world.item = world.details().items.first().expect("it has an item").id;
         world

@@ -2,6 +2,7 @@
 
 use crate::{
     oracle::at_once,
+    words::words,
     world::{Names, Who, World},
 };
 use app::{
@@ -24,85 +25,68 @@ use domain::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-macro_rules! bugs {
-    ($($(#[doc = $doc:literal])+ $name:ident $word:literal,)+) => {
-        /// Something that is broken on purpose.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Bug {
-            $($(#[doc = $doc])+ $name,)+
-        }
-        impl Bug {
-            /// Every one.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-            /// Its word.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
-        }
-    };
-}
-
-bugs! {
-    /// A write under a lost lease is made without it.
-    NoFencing "no_fencing",
-    /// Each call has a key of its own.
-    NewKeyEachAttempt "new_key_each_attempt",
-    /// The same bytes are sent again however old their key is.
-    NoQueryAfterKeyExpiry "no_query_after_key_expiry",
-    /// Silence is a refusal.
-    TimeoutIsFailure "timeout_is_failure",
-    /// A commit whose answer was lost was not made.
-    LostAnswerIsFailure "ack_lost_is_failure",
-    /// What was told before is told again.
-    NoNotificationDedupe "no_webhook_dedupe",
-    /// Whoever hears a notification has forgotten what was known.
-    OutOfOrderNotification "out_of_order_webhook",
-    /// An escrow is unique only as long as nobody else books it at the same time.
-    ReleaseCheckThenInsert "release_check_then_insert",
-    /// A release that was booked before is the same, whatever it says.
-    ReleaseIgnoresAmount "release_ignores_amount",
-    /// A cent is lost.
-    RoundingLeak "rounding_leak",
-    /// A machine's steady clock counts too slowly.
-    SlowMachineClock "worker_clock_lease",
-    /// A notification is answered before it is stored.
-    AcknowledgedBeforeCommit "webhook_ack_before_commit",
-    /// An event that nobody took is published.
-    NoEventPublishRetry "no_event_publish_retry",
-    /// Whoever was slower posts as well: an answer and a notification that say the same are two.
-    PostedTwice "two_post_no_unique",
-    /// What comes back is not posted.
-    ReturnNotPosted "return_not_posted",
-    /// Whatever is sent to us is believed.
-    ForgedNotificationAccepted "forged_webhook_accepted",
-    /// Work is tried again at once.
-    NoBackoff "no_backoff_poison",
-    /// Whoever was slower writes all the same.
-    StaleIgnored "stale_ignored",
-    /// Absence is believed while a request is on its way.
-    SettleBoundIgnored "settle_bound_ignored",
-    /// An intent that could not be stored is sent.
-    UnstoredIntent "unstored_intent",
-    /// A recall that was not answered, or refused, is believed.
-    RecallBelieved "recall_believed",
-    /// Workers do not look at the policy.
-    PolicyIgnored "policy_ignored",
-    /// Workers do not look at the holds of operators.
-    HoldIgnored "hold_ignored",
-    /// Whoever proposed what became of a payment confirms it.
-    ResolvedAlone "resolved_alone",
-    /// A batch forgets who made it, who approves it then.
-    MakerApproves "maker_approves",
-    /// Nobody looks at the amount that a rail names.
-    WrongAmountBelieved "wrong_amount_believed",
-    /// A rail that does not answer a question has nothing.
-    NoAnswerIsAbsence "no_answer_is_absence",
-    /// The events of a change are published though it was refused.
-    PhantomEvent "phantom_event",
-    /// Approvals are of a batch, whatever became of it since.
-    ApprovalOfAnything "approval_of_anything",
+words! {
+    /// Something that is broken on purpose.
+    pub enum Bug {
+        /// A write under a lost lease is made without it.
+        NoFencing "no_fencing",
+        /// Each call has a key of its own.
+        NewKeyEachAttempt "new_key_each_attempt",
+        /// The same bytes are sent again however old their key is.
+        NoQueryAfterKeyExpiry "no_query_after_key_expiry",
+        /// Silence is a refusal.
+        TimeoutIsFailure "timeout_is_failure",
+        /// A commit whose answer was lost was not made.
+        LostAnswerIsFailure "ack_lost_is_failure",
+        /// What was told before is told again.
+        NoNotificationDedupe "no_webhook_dedupe",
+        /// Whoever hears a notification has forgotten what was known.
+        OutOfOrderNotification "out_of_order_webhook",
+        /// An escrow is unique only as long as nobody else books it at the same time.
+        ReleaseCheckThenInsert "release_check_then_insert",
+        /// A release that was booked before is the same, whatever it says.
+        ReleaseIgnoresAmount "release_ignores_amount",
+        /// A cent is lost.
+        RoundingLeak "rounding_leak",
+        /// A machine's steady clock counts too slowly.
+        SlowMachineClock "worker_clock_lease",
+        /// A notification is answered before it is stored.
+        AcknowledgedBeforeCommit "webhook_ack_before_commit",
+        /// An event that nobody took is published.
+        NoEventPublishRetry "no_event_publish_retry",
+        /// Whoever was slower posts as well: an answer and a notification that say the same are two.
+        PostedTwice "two_post_no_unique",
+        /// What comes back is not posted.
+        ReturnNotPosted "return_not_posted",
+        /// Whatever is sent to us is believed.
+        ForgedNotificationAccepted "forged_webhook_accepted",
+        /// Work is tried again at once.
+        NoBackoff "no_backoff_poison",
+        /// Whoever was slower writes all the same.
+        StaleIgnored "stale_ignored",
+        /// Absence is believed while a request is on its way.
+        SettleBoundIgnored "settle_bound_ignored",
+        /// An intent that could not be stored is sent.
+        UnstoredIntent "unstored_intent",
+        /// A recall that was not answered, or refused, is believed.
+        RecallBelieved "recall_believed",
+        /// Workers do not look at the policy.
+        PolicyIgnored "policy_ignored",
+        /// Workers do not look at the holds of operators.
+        HoldIgnored "hold_ignored",
+        /// Whoever proposed what became of a payment confirms it.
+        ResolvedAlone "resolved_alone",
+        /// A batch forgets who made it, who approves it then.
+        MakerApproves "maker_approves",
+        /// Nobody looks at the amount that a rail names.
+        WrongAmountBelieved "wrong_amount_believed",
+        /// A rail that does not answer a question has nothing.
+        NoAnswerIsAbsence "no_answer_is_absence",
+        /// The events of a change are published though it was refused.
+        PhantomEvent "phantom_event",
+        /// Approvals are of a batch, whatever became of it since.
+        ApprovalOfAnything "approval_of_anything",
+    }
 }
 
 pub(crate) fn profile(world: &World, profile: RailProfile) -> RailProfile {

@@ -1,7 +1,7 @@
 //! What can go wrong. Each seed switches some of it on, and draws how often it happens: what is frequent would hide
 //! what is rare.
 
-use crate::chance::Chance;
+use crate::{chance::Chance, words::words};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -12,22 +12,13 @@ use std::{
 
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $name:ident $word:literal $most:literal,)+) => {
-        /// A class of faults.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Fault {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl Fault {
-            /// Every class.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// Its word.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
+        words! {
+            /// A class of faults.
+            pub enum Fault {
+                $($(#[doc = $doc])+ $name $word,)+
             }
+        }
+        impl Fault {
             /// How often it happens at most, in a thousand.
             fn most(self) -> u64 {
                 match self {

@@ -20,4 +20,5 @@ pub mod provider;
 pub mod rail;
 pub mod run;
 pub mod store;
+mod words;
 pub mod world;

@@ -5,9 +5,10 @@ use crate::harness::{
     home::Engine,
     on_both_databases,
     process::Ran,
+    sql::{connect, execute},
     world::{World, list, text},
 };
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::{Value, json};
 
 on_both_databases! {
@@ -35,9 +36,7 @@ impl Desk {
         let verified = world.verify().await;
         assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
         assert!(verified.stdout.ends_with("\nbooks balanced\n"), "{}", verified.stdout);
-        // One connection: what one statement begins, the next one is in.
-        let mut options = ConnectOptions::new(world.home().database_url());
-        let database = Database::connect(options.max_connections(1).to_owned()).await.expect("the database");
+        let database = connect(&world.home().database_url()).await;
         Self { world, database, engine }
     }
 
@@ -125,14 +124,14 @@ async fn money_booked_to_the_wrong_recipient_is_found(engine: Engine) {
 
 async fn money_that_only_the_provider_knows_of_is_found(engine: Engine) {
     let desk = Desk::new(engine).await;
-    let book = simulator(&desk.world).await;
+    let book = desk.world.simulator_book().await;
     let copy = "INSERT INTO events SELECT 'sev_zzzzzzzzzzzzzzzzzzzzzzzzzz', 'sim_zzzzzzzzzzzzzzzzzzzzzzzzzz', seq, what, at, code,
           returned_minor
         FROM events WHERE transfer_id = (SELECT id FROM transfers WHERE recipient_id = 'rec_ana');
         INSERT INTO transfers SELECT 'sim_zzzzzzzzzzzzzzzzzzzzzzzzzz', 'ins_7zzzzzzzzzzzzzzzzzzzzzzzzz', item_id, reference,
           recipient_id, amount_minor, executes_minor, currency, silent_until, created_at
         FROM transfers WHERE recipient_id = 'rec_ana'";
-    book.execute_unprepared(copy).await.expect("the simulator's book is a file");
+    execute(&book, copy).await;
     desk.differs("rail_book:simulator", &[("ins_7zzzzzzzzzzzzzzzzzzzzzzzzz", 0, 700)]).await;
 }
 
@@ -140,14 +139,8 @@ async fn money_that_the_provider_does_not_know_of_is_found(engine: Engine) {
     let desk = Desk::new(engine).await;
     let transfers = desk.world.transfers().await;
     let ben = transfers.iter().find(|transfer| transfer["recipientId"] == "rec_ben").expect("a transfer");
-    let book = simulator(&desk.world).await;
-    book.execute_unprepared("DELETE FROM transfers WHERE recipient_id = 'rec_ben'").await.expect("a file");
+    execute(&desk.world.simulator_book().await, "DELETE FROM transfers WHERE recipient_id = 'rec_ben'").await;
     desk.differs("rail_book:simulator", &[(&text(ben, "idempotencyKey"), 300, 0)]).await;
-}
-
-async fn simulator(world: &World) -> DatabaseConnection {
-    let file = world.home().folder().join("data/simulator.db");
-    Database::connect(format!("sqlite://{}", file.display())).await.expect("the simulator's book")
 }
 
 async fn an_item_whose_state_was_set_by_hand_is_found(engine: Engine) {

@@ -6,10 +6,10 @@ use crate::harness::{
     home::Engine,
     on_both_databases,
     process::PATIENCE,
+    sql,
     world::{NEVER, World, signed, text},
 };
 use reqwest::Method;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -73,11 +73,9 @@ fn assert_replayed(answer: &Answer, first: &Answer) {
 }
 
 /// What somebody does to the table of keys by hand.
-async fn execute(world: &World, sql: &str) {
-    let options = ConnectOptions::new(world.home().database_url()).max_connections(1).to_owned();
-    let database = Database::connect(options).await.expect("a database");
-    let done = database.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(done.rows_affected() > 0, "{sql}: no row");
+async fn execute(world: &World, statement: &str) {
+    let rows = sql::execute(&sql::connect(&world.home().database_url()).await, statement).await;
+    assert!(rows > 0, "{statement}: no row");
 }
 
 /// A crash and a new model in between change nothing; neither do white space, order and quotes.

@@ -7,10 +7,11 @@ use super::{
 use crate::harness::{
     home::Engine,
     on_both_databases,
+    sql::{connect, execute},
     world::{World, list, text},
 };
 use reqwest::Method;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::DatabaseConnection;
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -22,21 +23,11 @@ on_both_databases! {
     silence_of_the_provider_is_no_failure
 }
 
-/// One connection: what one statement begins, the next one is in.
-async fn connect(url: &str) -> DatabaseConnection {
-    Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.expect("a database")
-}
-
-async fn execute(database: &DatabaseConnection, sql: &str) {
-    database.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
 /// The simulator's book can be read but not written for longer than the rail waits.
 async fn silence_of_the_provider_is_no_failure(engine: Engine) {
     let world = World::new(engine).await;
     projects(&world).await;
-    let file = world.home().folder().join("data/simulator.db");
-    let book = connect(&format!("sqlite://{}", file.display())).await;
+    let book = world.simulator_book().await;
     execute(&book, "BEGIN IMMEDIATE").await;
     let id = world.scheduled(&release("esc_1", "prj_mixed", 30_000, "USD")).await;
     let in_doubt = |item: &serde_json::Value| item["status"] == "in_doubt";

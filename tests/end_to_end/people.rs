@@ -5,9 +5,10 @@ use super::{
     states::payment::{LATER, NET, Payment},
 };
 use crate::harness::{
-    acting::{action, connect},
+    acting::action,
     home::Engine,
     on_both_databases,
+    sql::{connect, execute, value},
     world::{World, list, text},
 };
 use reqwest::Method;
@@ -90,8 +91,7 @@ async fn the_database_refuses_the_maker_as_checker(engine: Engine) {
              WHERE table_schema = current_schema() AND table_name = 'approvals'"
         }
     };
-    let row = database.query_one_raw(sea_orm::Statement::from_string(database.get_database_backend(), columns)).await;
-    let names: String = row.expect("a question").expect("a row").try_get_by_index(0).expect("a text");
+    let names: String = value(&database, columns).await;
     let copy = |approver: &str, maker: &str| {
         let values: Vec<String> = names
             .split(',')
@@ -111,7 +111,7 @@ async fn the_database_refuses_the_maker_as_checker(engine: Engine) {
         assert!(database.execute_unprepared(edit).await.is_err(), "the database takes `{edit}`");
     }
     // It is the approver that it minds.
-    database.execute_unprepared(&copy("usr_zoe", "usr_test")).await.expect("somebody else may");
+    execute(&database, &copy("usr_zoe", "usr_test")).await;
 }
 
 /// A payment that is due in an hour, and was approved as it is; what there was to say yes to.

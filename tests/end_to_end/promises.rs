@@ -72,14 +72,7 @@ pub async fn assert_paid_exactly_once(world: &World, batches: &BTreeSet<String>)
     let deadline = Instant::now() + TAKEN_UP_WITHIN;
     let mut items = BTreeMap::new();
     for batch in batches {
-        let settled = loop {
-            let found = world.batch(batch).await;
-            if !matches!(text(&found, "status").as_str(), "scheduled" | "processing") {
-                break found;
-            }
-            assert!(Instant::now() < deadline, "not settled: {found:#}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
+        let settled = world.settled_by(batch, deadline).await;
         for item in list(&settled, "items") {
             items.insert(text(item, "itemId"), item.clone());
         }

@@ -6,16 +6,15 @@ use super::{
     states::payment::{NET, Payment},
 };
 use crate::harness::{
-    acting::connect,
     home::{Engine, Home},
     on_both_databases,
     process::{PATIENCE, Process, disburse},
+    sql::{connect, value},
     stripe::{SECRET_KEY, Stripe, sign},
     tools::free_port,
     world::{World, list, text},
 };
 use reqwest::Method;
-use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -59,9 +58,7 @@ async fn simulator(world: &World, port: u16) -> Process {
 async fn delivered(world: &World) -> i64 {
     let file = world.home().folder().join("provider/simulator.db");
     let book = connect(&format!("sqlite://{}", file.display())).await;
-    let count = "SELECT count(*) FROM notifications WHERE is_done = 1 AND tries = 1";
-    let row = book.query_one_raw(Statement::from_string(book.get_database_backend(), count)).await;
-    row.expect("a question").expect("a row").try_get_by_index(0).expect("a number")
+    value(&book, "SELECT count(*) FROM notifications WHERE is_done = 1 AND tries = 1").await
 }
 
 async fn a_provider_of_its_own_pays_and_tells(engine: Engine) {

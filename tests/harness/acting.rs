@@ -3,12 +3,13 @@
 use super::{
     answer::Answer,
     process::PATIENCE,
+    sql::{connect, value},
     world::{NEVER, World, list, signed, text},
 };
 use domain::timestamp::Timestamp;
 use hmac::{Hmac, Mac};
 use reqwest::Method;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::{
@@ -108,10 +109,7 @@ impl World {
     }
     /// The secret with which the simulator signs, if nobody gave it another.
     pub async fn rail_secret(&self) -> String {
-        let book = self.simulator_book().await;
-        let select = Statement::from_string(DbBackend::Sqlite, "SELECT value FROM settings WHERE name = 'secret'");
-        let row = book.query_one_raw(select).await.expect("the book can be read").expect("the simulator has a secret");
-        row.try_get_by_index(0).expect("a text")
+        value(&self.simulator_book().await, "SELECT value FROM settings WHERE name = 'secret'").await
     }
     /// A message comes, signed with that.
     pub async fn hear_signed(&self, secret: &str, body: &Value) -> Answer {
@@ -133,15 +131,7 @@ impl World {
     }
     /// The item, once it is as it should be.
     pub async fn item_once(&self, item: &str, good: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let found = self.item(item).await;
-            if good(&found) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "after {PATIENCE:?} the item is still {found:#}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.once(&format!("/payouts/items/{item}"), Instant::now() + PATIENCE, good).await
     }
     /// The item, once it has that status.
     pub async fn item_is(&self, item: &str, status: &str) -> Value {
@@ -190,11 +180,6 @@ impl World {
         let found = list(&batch, "items").iter().find(|item| item["recipientId"] == recipient);
         text(found.unwrap_or_else(|| panic!("no item of {recipient} in {batch:#}")), "itemId")
     }
-}
-
-/// A database, over one connection.
-pub async fn connect(url: &str) -> DatabaseConnection {
-    Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.expect("a database")
 }
 
 /// As the simulator signs: HMAC-SHA256 over the instant, a full stop and the body.

@@ -229,18 +229,29 @@ impl World {
 
     /// The batch, once nothing of it is on its way any more.
     pub async fn settled(&self, batch: &str) -> Value {
-        self.batch_once(batch, |batch| !matches!(batch["status"].as_str(), Some("scheduled" | "processing"))).await
+        self.settled_by(batch, Instant::now() + PATIENCE).await
+    }
+
+    /// The same, which must be before then.
+    pub async fn settled_by(&self, batch: &str, deadline: Instant) -> Value {
+        let is_settled = |batch: &Value| !matches!(text(batch, "status").as_str(), "scheduled" | "processing");
+        self.once(&format!("/payouts/batches/{batch}"), deadline, is_settled).await
     }
 
     /// The batch, once it is as it should be.
     pub async fn batch_once(&self, batch: &str, good: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.once(&format!("/payouts/batches/{batch}"), Instant::now() + PATIENCE, good).await
+    }
+
+    /// What is to be read there, once it is as it should be, which must be before then.
+    pub async fn once(&self, path: &str, deadline: Instant, good: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
         loop {
-            let found = self.batch(batch).await;
+            let found = self.get(path).await.with(200);
             if good(&found) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "after {PATIENCE:?} the batch is still {found:#}");
+            assert!(Instant::now() < deadline, "after {:?} {path} is still {found:#}", started.elapsed());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

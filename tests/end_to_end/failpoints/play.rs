@@ -6,10 +6,11 @@ use crate::harness::{
     answer::Answer,
     home::{Engine, Home},
     process::PATIENCE,
+    sql::{connect, execute, value},
     world::{World, list, text},
 };
 use reqwest::Method;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -267,7 +268,8 @@ impl Player {
                          + (SELECT count(*) FROM outbox WHERE published_at IS NULL)";
         let started = Instant::now();
         let mut looked = 0;
-        while number(&database, left).await > 0 || self.still_to_die() && started.elapsed() < STILL_TO_DIE_WITHIN {
+        while value::<i64>(&database, left).await > 0 || self.still_to_die() && started.elapsed() < STILL_TO_DIE_WITHIN
+        {
             assert!(started.elapsed() < PATIENCE, "there are jobs or events left");
             looked += 1;
             self.pass(step(looked)).await;
@@ -278,7 +280,7 @@ impl Player {
     }
 
     /// The database behind the server.
-    pub async fn database(&self) -> DatabaseConnection {
+    async fn database(&self) -> DatabaseConnection {
         connect(&self.world.home().database_url()).await
     }
 }
@@ -305,21 +307,4 @@ async fn refuse_that_anybody_is_paid(home: &Home) {
         execute(&database, trigger).await;
     }
     database.close().await.expect("a connection can be closed");
-}
-
-async fn execute(database: &DatabaseConnection, sql: &str) {
-    database.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-/// One connection.
-pub async fn connect(url: &str) -> DatabaseConnection {
-    Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.expect("a database")
-}
-
-/// The number that a question is answered with.
-pub async fn number(database: &DatabaseConnection, question: &str) -> i64 {
-    let backend = database.get_database_backend();
-    let row = database.query_one_raw(sea_orm::Statement::from_string(backend, question)).await;
-    let row = row.unwrap_or_else(|error| panic!("{question}: {error}")).expect("one row");
-    row.try_get_by_index(0).expect("a number")
 }

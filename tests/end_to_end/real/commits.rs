@@ -9,13 +9,13 @@ use super::{
     is_soak,
 };
 use crate::harness::{
-    acting::{connect, number as field},
+    acting::number as field,
     commit_cutter::{CommitCutter, Cut, Writes},
     home::{Engine, Home},
     process::Process,
+    sql::{connect, value},
     world::{World, text},
 };
-use sea_orm::{ConnectionTrait, Statement};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Cuts on each side, of releases, of intents and of outcomes: in CI, and if `DISBURSE_SOAK` says so.
@@ -37,9 +37,7 @@ fn cuts() -> usize {
 /// How many batches an escrow became, as the database itself says.
 async fn batches_of(direct: &str, escrow: &str) -> i64 {
     let database = connect(direct).await;
-    let sql = format!("SELECT count(*) FROM batches WHERE escrow_id = '{escrow}'");
-    let row = database.query_one_raw(Statement::from_string(database.get_database_backend(), sql)).await;
-    let count = row.expect("a question").expect("a row").try_get_by_index(0).expect("a number");
+    let count = value(&database, &format!("SELECT count(*) FROM batches WHERE escrow_id = '{escrow}'")).await;
     database.close().await.expect("a connection can be closed");
     count
 }

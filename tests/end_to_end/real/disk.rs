@@ -8,13 +8,12 @@ use super::{
     load::Load,
 };
 use crate::harness::{
-    acting::connect,
     chance::Seeded,
     home::{Engine, Home},
     process::{PATIENCE, Process},
+    sql::{connect, value},
     tools::program,
 };
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::{
     fs,
     io::Write,
@@ -173,7 +172,5 @@ async fn integrity(disk: &SmallDisk) -> String {
         fs::copy(disk.data().join(name), copy.path().join(name)).expect("it can be copied");
     }
     let file = connect(&format!("sqlite://{}", copy.path().join("disburse.db").display())).await;
-    let check = Statement::from_string(DbBackend::Sqlite, "PRAGMA integrity_check");
-    let row = file.query_one_raw(check).await.expect("it can be checked").expect("it says something");
-    row.try_get_by_index(0).expect("a text")
+    value(&file, "PRAGMA integrity_check").await
 }

@@ -45,7 +45,7 @@ pub async fn judge(world: &World, acknowledged: &BTreeMap<String, String>) -> Ve
     let deadline = Instant::now() + if is_soak() { SETTLED_WITHIN.1 } else { SETTLED_WITHIN.0 };
     let (mut items, mut ours) = (Vec::new(), BTreeSet::new());
     for batch in acknowledged.values() {
-        let settled = settled(world, batch, deadline).await;
+        let settled = world.settled_by(batch, deadline).await;
         items.extend_from_slice(list(&settled, "items"));
         for attempt in list(&settled, "attempts") {
             assert_ne!(attempt["status"], "sent", "what became of it is not known: {attempt:#}");
@@ -89,16 +89,5 @@ fn nobody_is_paid_twice(transfers: &[Value]) {
     for transfer in transfers.iter().filter(|transfer| number(transfer, "executed") > 0) {
         let before = paid.insert(transfer["itemId"].as_str(), transfer);
         assert!(before.is_none(), "paid twice: {before:#?} and {transfer:#}");
-    }
-}
-
-async fn settled(world: &World, batch: &str, deadline: Instant) -> Value {
-    loop {
-        let found = world.batch(batch).await;
-        if !matches!(text(&found, "status").as_str(), "scheduled" | "processing") {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not settled: {found:#}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

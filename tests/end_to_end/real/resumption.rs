@@ -1,6 +1,6 @@
 //! How soon work goes on after a worker was killed, as the jobs themselves say.
 
-use crate::harness::acting::connect;
+use crate::harness::sql::{connect, value};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -159,10 +159,12 @@ impl Jobs {
     async fn left(&self) -> Left {
         let name = if self.0.get_database_backend() == DbBackend::Sqlite { "hex(id)" } else { "id::text" };
         let sql = format!("SELECT {name}, CAST(attempt AS BIGINT) FROM jobs WHERE state = 'ready' AND leased");
-        let rows = self.0.query_all_raw(self.statement(&sql)).await.expect("the jobs can be read");
+        let statement = Statement::from_string(self.0.get_database_backend(), sql);
+        let rows = self.0.query_all_raw(statement).await.expect("the jobs can be read");
         let held =
             rows.iter().map(|row| (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap())).collect();
-        Left { held, claims: self.number("SELECT CAST(coalesce(sum(attempt), 0) AS BIGINT) FROM jobs").await }
+        let claims = value(&self.0, "SELECT CAST(coalesce(sum(attempt), 0) AS BIGINT) FROM jobs").await;
+        Left { held, claims }
     }
 
     /// How many are due and in nobody's hands: those of a dead worker keep nobody from going on.
@@ -172,16 +174,7 @@ impl Jobs {
             _ => "extract(epoch FROM clock_timestamp()) * 1000000",
         };
         let sql = format!("SELECT count(*) FROM jobs WHERE state = 'ready' AND NOT leased AND run_at <= {now}");
-        usize::try_from(self.number(&sql).await).expect("a count")
-    }
-
-    async fn number(&self, sql: &str) -> i64 {
-        let row = self.0.query_one_raw(self.statement(sql)).await.expect("the jobs can be read").expect("one row");
-        row.try_get_by_index(0).expect("a number")
-    }
-
-    fn statement(&self, sql: &str) -> Statement {
-        Statement::from_string(self.0.get_database_backend(), sql)
+        usize::try_from(value::<i64>(&self.0, &sql).await).expect("a count")
     }
 }
 

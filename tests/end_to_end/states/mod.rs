@@ -106,6 +106,28 @@ fn declined(code: &str) -> Value {
     json!({ "behaviour": "decline", "code": code })
 }
 
+/// Somebody gives it up, after those moves and postings.
+async fn cancelled(payment: &Payment<'_>, moved: &[&str], posted: &[&str]) -> Value {
+    payment.act("cancel").await;
+    let (moved, posted) = ([moved, &["usr_op cancel"]].concat(), [posted, &["cancelled"]].concat());
+    payment.stands("cancelled", &moved, &posted, "cancelled").await
+}
+/// Somebody has it sent again after those, now that it can be paid.
+async fn sent_again(payment: &Payment<'_>, moved: &[&str], posted: &[&str]) -> Value {
+    payment.change(json!({})).await;
+    payment.act("retry").await;
+    let moved = [moved, &["usr_op retry", "worker record_intent", "rail settle"]].concat();
+    payment.stands("paid", &moved, &[posted, &["sent", "paid"]].concat(), "paid").await
+}
+/// Somebody wants it sent again after those, and its recipient is blocked. Answers its moves.
+async fn held_instead<'a>(payment: &Payment<'_>, moved: &[&'a str], posted: &[&str]) -> Vec<&'a str> {
+    payment.block().await;
+    payment.act("retry").await;
+    let moved = [moved, &["usr_op retry_held"]].concat();
+    payment.stands("pending_kyc", &moved, posted, "recipient_blocked").await;
+    moved
+}
+
 async fn what_is_sent_and_settles_is_paid(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = Payment::to(&world, "settled", json!({})).await;
@@ -122,9 +144,7 @@ async fn what_is_due_later_can_be_held_released_and_cancelled(engine: Engine) ->
     payment.stands("pending_kyc", &["usr_op hold"], &[], "operator_hold").await;
     payment.act("release").await;
     payment.stands("scheduled", &["usr_op hold", "usr_op release"], &[], "not_due_yet").await;
-    payment.act("cancel").await;
-    let moved = ["usr_op hold", "usr_op release", "usr_op cancel"];
-    let item = payment.stands("cancelled", &moved, &["cancelled"], "cancelled").await;
+    let item = cancelled(&payment, &["usr_op hold", "usr_op release"], &[]).await;
     assert_eq!(item["reversedAmount"], 10_000, "cancelled gross counts as reversed");
     payment.end().await
 }
@@ -133,8 +153,7 @@ async fn what_is_held_can_be_cancelled(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = Payment::of(&world, "held", json!({ "status": "pending" }), None).await;
     payment.stands("pending_kyc", &[], &[], "recipient_pending").await;
-    payment.act("cancel").await;
-    payment.stands("cancelled", &["usr_op cancel"], &["cancelled"], "cancelled").await;
+    cancelled(&payment, &[], &[]).await;
     payment.end().await
 }
 
@@ -151,19 +170,14 @@ async fn what_is_refused_fails_and_can_be_cancelled(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = refused(&world, "refused").await;
     let batch_now = batch_statuses(&world, &payment.batch).await;
-    payment.act("cancel").await;
-    let moved = [&REFUSED[..], &["usr_op cancel"]].concat();
-    payment.stands("cancelled", &moved, &["sent", "refused", "cancelled"], "cancelled").await;
+    cancelled(&payment, &REFUSED, &["sent", "refused"]).await;
     payment.end().await.into_iter().chain(batch_now).collect()
 }
 
 async fn what_failed_can_be_sent_again(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = refused(&world, "refusedagain").await;
-    payment.change(json!({})).await;
-    payment.act("retry").await;
-    let moved = [&REFUSED[..], &["usr_op retry", "worker record_intent", "rail settle"]].concat();
-    let item = payment.stands("paid", &moved, &["sent", "refused", "sent", "paid"], "paid").await;
+    let item = sent_again(&payment, &REFUSED, &["sent", "refused"]).await;
     assert_eq!((&item["attempts"], &item["retries"]), (&json!(2), &json!(0)));
     payment.end().await
 }
@@ -171,10 +185,7 @@ async fn what_failed_can_be_sent_again(engine: Engine) -> Cells {
 async fn what_failed_is_held_instead_if_its_recipient_is_blocked(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = refused(&world, "refusedheld").await;
-    payment.block().await;
-    payment.act("retry").await;
-    let moved = [&REFUSED[..], &["usr_op retry_held"]].concat();
-    payment.stands("pending_kyc", &moved, &["sent", "refused"], "recipient_blocked").await;
+    held_instead(&payment, &REFUSED, &["sent", "refused"]).await;
     payment.end().await
 }
 
@@ -190,29 +201,21 @@ async fn returned<'w>(world: &'w World, name: &str) -> Payment<'w> {
 async fn what_comes_back_is_owed_again_and_can_be_cancelled(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = returned(&world, "returned").await;
-    payment.act("cancel").await;
-    let moved = [&RETURNED[..], &["usr_op cancel"]].concat();
-    payment.stands("cancelled", &moved, &["sent", "paid", "returned", "cancelled"], "cancelled").await;
+    cancelled(&payment, &RETURNED, &["sent", "paid", "returned"]).await;
     payment.end().await
 }
 
 async fn what_came_back_can_be_sent_again(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = returned(&world, "returnedagain").await;
-    payment.change(json!({})).await;
-    payment.act("retry").await;
-    let moved = [&RETURNED[..], &["usr_op retry", "worker record_intent", "rail settle"]].concat();
-    payment.stands("paid", &moved, &["sent", "paid", "returned", "sent", "paid"], "paid").await;
+    sent_again(&payment, &RETURNED, &["sent", "paid", "returned"]).await;
     payment.end().await
 }
 
 async fn what_came_back_is_held_instead_if_its_recipient_is_blocked(engine: Engine) -> Cells {
     let world = world(engine).await;
     let payment = returned(&world, "returnedheld").await;
-    payment.block().await;
-    payment.act("retry").await;
-    let moved = [&RETURNED[..], &["usr_op retry_held"]].concat();
-    payment.stands("pending_kyc", &moved, &["sent", "paid", "returned"], "recipient_blocked").await;
+    held_instead(&payment, &RETURNED, &["sent", "paid", "returned"]).await;
     payment.end().await
 }
 
@@ -347,10 +350,7 @@ async fn a_late_success_pays_what_failed_what_is_sent_again_and_what_is_held(eng
     payments[1].act("retry").await;
     let again = [&REFUSED[..], &["usr_op retry"]].concat();
     payments[1].stands("scheduled", &again, &["sent", "refused"], "not_due_yet").await;
-    payments[2].block().await;
-    payments[2].act("retry").await;
-    let held = [&REFUSED[..], &["usr_op retry_held"]].concat();
-    payments[2].stands("pending_kyc", &held, &["sent", "refused"], "recipient_blocked").await;
+    let held = held_instead(&payments[2], &REFUSED, &["sent", "refused"]).await;
 
     world.advance(5 * 86_400).await;
     let mut cells = Cells::new();

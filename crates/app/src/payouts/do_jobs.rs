@@ -20,7 +20,8 @@ use std::time::Duration;
 const DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// A turn, for whoever works by turns and not by places: claims at most `limit` jobs for `lease` and does them side by
-/// side. Answers how many were claimed.
+/// side. Answers how many were claimed. Stories, models and the simulation do so; the service claims whenever a place is
+/// free and goes on with [`do_job`].
 ///
 /// # Errors
 /// If no job can be claimed. A job that cannot be done is given back and logged; it never stops its neighbours.

@@ -1,16 +1,28 @@
-use super::*;
+use super::{ask_rails::TRIES_MAX, *};
 use crate::{
+    change::{New, Update},
     fixtures::{
         Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rail_profile, rails,
         recipient,
     },
+    payouts::RETRIES_MAX,
     ports::{
-        rail::{Class as RefusalClass, Lookup, MockPayoutRail, PrepareError, Submit},
+        PayoutRail,
+        rail::{Class as RefusalClass, Lookup, MockPayoutRail, Preflight, PrepareError, Seen, Submit},
         repository::MockPayoutRepository,
     },
 };
-use domain::{batch::BatchStatus, event::EventKind, instruction::Outcome, recipient::RecipientStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use domain::{
+    batch::BatchStatus,
+    event::EventKind,
+    ids::InstructionId,
+    instruction::{InstructionItem, Outcome},
+    item::{Item, ItemStatus, ItemStep},
+    money::Money,
+    recipient::{HoldReason, RecipientStatus},
+    timestamp::Timestamp,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What happened, in order: commits and calls.
 #[derive(Clone, Default)]
@@ -400,7 +412,7 @@ async fn a_refusal_means_what_its_class_says() {
 #[tokio::test]
 async fn retries_are_bounded() {
     let mut tired = item(0, None);
-    tired.retries = conclude::RETRIES_MAX;
+    tired.retries = RETRIES_MAX;
     let submit: Submits = |_| Submit::Refused { reason: "could_not_process".into(), class: RefusalClass::Retry };
     let world = World::new(found(vec![tired]), rail("simulator", true), None, Some(submit));
     world.run().await.unwrap();
