@@ -31,6 +31,7 @@ mod said;
 mod sample;
 mod size;
 mod stale;
+mod together;
 mod waiting;
 mod waking;
 
@@ -105,6 +106,11 @@ on_every_adapter! {
         of_many_writers_of_one_revision_one_wins
         of_many_writers_of_a_recipient_one_wins
         the_lease_is_looked_at_first_then_revisions_then_keys
+    }
+    together {
+        each_of_many_at_once_gets_its_own_answer
+        one_that_the_database_refuses_costs_only_itself
+        nobody_who_gave_up_waiting_takes_others_along
     }
     jobs {
         a_job_is_handed_out_as_it_was_enqueued

@@ -97,6 +97,14 @@ pub enum LeaseStep {
     Again(Lease, Timestamp),
 }
 
+impl LeaseStep {
+    /// The lease that must still be held.
+    pub fn lease(&self) -> &Lease {
+        let (Self::Keep(lease) | Self::Finish(lease) | Self::Again(lease, _)) = self;
+        lease
+    }
+}
+
 /// A job that exists has something to do again, whatever became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wake {

@@ -31,9 +31,7 @@ impl World {
     }
 
     fn check_lease(&self, change: &Change) -> Result<(), CommitError> {
-        let Some(LeaseStep::Keep(lease) | LeaseStep::Finish(lease) | LeaseStep::Again(lease, _)) = &change.lease else {
-            return Ok(());
-        };
+        let Some(lease) = change.lease.as_ref().map(LeaseStep::lease) else { return Ok(()) };
         let held = self.jobs.get(&lease.job).is_some_and(|job| job.is_held(lease.attempt, self.now));
         if held { Ok(()) } else { Err(CommitError::LeaseLost) }
     }

@@ -1,8 +1,9 @@
-//! A change is one transaction: the lease first, then what must still be as it was read, then what must not exist
-//! yet. The first that does not hold decides the answer, and leaves nothing behind.
+//! A change is one transaction, or shares one with changes that have nothing in common with it: the leases first, then
+//! what must still be as it was read, then what must not exist yet. The first that does not hold decides the answer,
+//! and leaves nothing behind.
 //!
-//! Rows of jobs are written before all others, and counters before new rows, so that two writers never wait for each
-//! other crosswise.
+//! Rows of jobs are written before all others, and counters before new rows, each in order, so that two writers never
+//! wait for each other crosswise.
 
 use super::{
     Sql, bulk,
@@ -20,12 +21,16 @@ use super::{
 };
 use app::{
     change::{Change, New, Update},
+    idempotency::Remember,
     job::{LeaseStep, Wake},
     ports::{CommitError, DuplicateKey, StoreError},
 };
+use domain::ids::JobId;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, Value, sea_query::OnConflict,
+    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryTrait, Value, prelude::Uuid,
+    sea_query::OnConflict,
 };
+use std::collections::BTreeMap;
 
 /// Why a change cannot be applied.
 pub(super) enum Refused {
@@ -43,24 +48,67 @@ impl From<DbErr> for Refused {
     }
 }
 
+/// What became of the changes of a transaction.
+struct Applied {
+    /// Those that nothing was written of, by their place.
+    left_out: BTreeMap<usize, Refused>,
+    /// Whether there is something to claim afterwards.
+    is_work: bool,
+}
+
 impl Sql {
-    pub(super) async fn commit_change(&self, change: &Change) -> Result<(), CommitError> {
+    pub(super) async fn commit_alone(&self, change: &Change) -> Result<(), CommitError> {
         let write = self.begin_write().await.map_err(store)?;
-        match apply(&write, self.dialect(), change).await {
-            Ok(is_work) => {
-                let committed = write.commit().await;
-                if is_work {
-                    // Even if that is not certain: whoever looks in vain loses nothing.
-                    self.work().tell();
-                }
-                committed.map_err(error::commit)
-            }
+        match apply(&write, self.dialect(), &[change]).await {
+            Ok(applied) => self.commit_write(write, applied.is_work).await.map_err(error::commit),
             Err(refused) => {
-                // A connection that cannot even roll back is closed, and that rolls back.
-                let _ = write.rollback().await;
+                roll_back(write).await;
                 Err(self.explain(refused, change).await)
             }
         }
+    }
+
+    /// Commits changes that have nothing in common. Answers each, or nothing if none was applied and each is to be
+    /// tried alone.
+    pub(super) async fn commit_together(&self, group: &[&Change]) -> Option<Vec<Result<(), CommitError>>> {
+        let all = |error: CommitError| Some(vec![Err(error); group.len()]);
+        let write = match self.begin_write().await {
+            Ok(write) => write,
+            Err(error) => return all(store(error).into()),
+        };
+        let applied = match apply(&write, self.dialect(), group).await {
+            Ok(applied) => applied,
+            Err(refused) => {
+                roll_back(write).await;
+                return match refused {
+                    // Nobody would fare better alone, and each would wait as long for it.
+                    Refused::Database(error) if !error::is_of_one(&error) => all(store(error).into()),
+                    _ => None,
+                };
+            }
+        };
+        let committed = self.commit_write(write, applied.is_work).await.map_err(error::commit);
+        if let Err(CommitError::Store(_)) = committed {
+            return None;
+        }
+        let mut left_out = applied.left_out;
+        let mut answers = Vec::with_capacity(group.len());
+        for (place, change) in group.iter().enumerate() {
+            answers.push(match left_out.remove(&place) {
+                Some(refused) => Err(self.explain(refused, change).await),
+                None => committed.clone(),
+            });
+        }
+        Some(answers)
+    }
+
+    async fn commit_write(&self, write: DatabaseTransaction, is_work: bool) -> Result<(), DbErr> {
+        let committed = write.commit().await;
+        if is_work {
+            // Even if that is not certain: whoever looks in vain loses nothing.
+            self.work().tell();
+        }
+        committed
     }
 
     async fn explain(&self, refused: Refused, change: &Change) -> CommitError {
@@ -78,53 +126,122 @@ impl Sql {
     }
 }
 
-/// Writes everything. Answers whether there is something to claim afterwards.
-async fn apply(write: &DatabaseTransaction, dialect: Dialect, change: &Change) -> Result<bool, Refused> {
-    let Change { insert, update, count, post, enqueue, wake, publish, audit, remember, lease } = change;
-    let all_woken = wake_jobs(write, dialect, wake).await?;
-    let is_ready = match lease {
-        Some(step) => step_lease(write, dialect, step).await?,
-        None => false,
-    };
-    if !idempotency::answer_claim(write, dialect, remember.as_ref()).await? {
-        return Err(Refused::LeaseLost);
-    }
-    if !all_woken || !update_rows(write, dialect, update).await? {
-        return Err(Refused::Stale);
-    }
-    let moved = counters::move_counters(write, dialect, count).await?;
-    // Every revision was looked at: from here on it is keys that may be taken.
-    update_parts(write, dialect, update).await?;
-    insert_rows(write, insert).await?;
-    counters::write_moves(write, dialect, moved).await?;
-    bulk::insert(write, post.iter().flat_map(ledger_entry::Model::write).collect()).await?;
-    bulk::insert(write, post.iter().map(ledger_transaction::Model::write).collect()).await?;
-    bulk::insert(write, enqueue.iter().map(job::Model::write).collect()).await?;
-    bulk::insert(write, publish.iter().map(event::Model::write).collect()).await?;
-    bulk::insert(write, audit.iter().map(audit_entry::Model::write).collect()).await?;
-    if !idempotency::take_key(write, dialect, remember.as_ref()).await? {
-        return Err(Refused::KeyTaken);
-    }
-    Ok(is_ready || !enqueue.is_empty() || !wake.is_empty())
+async fn roll_back(write: DatabaseTransaction) {
+    // A connection that cannot even roll back is closed, and that rolls back.
+    let _ = write.rollback().await;
 }
 
-/// Answers whether all of them exist. A job that somebody has is only told: nobody takes it from them.
-async fn wake_jobs(write: &DatabaseTransaction, dialect: Dialect, wakes: &[Wake]) -> Result<bool, DbErr> {
+/// Writes everything of changes that have nothing in common. One of several whose counters or escrow are not as it
+/// thought is left out, if nothing of it was written before; whatever else does not hold fails all of them.
+async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<Applied, Refused> {
+    let jobs = step_jobs(write, dialect, group).await?;
+    for change in group {
+        if !idempotency::answer_claim(write, dialect, change.remember.as_ref()).await? {
+            return Err(Refused::LeaseLost);
+        }
+    }
+    if !jobs.all_woken || !update_rows(write, dialect, updates_of(group)).await? {
+        return Err(Refused::Stale);
+    }
+    let locked = counters::lock_counters(write, dialect, group.iter().flat_map(|change| &change.count)).await?;
+    let mut left_out = BTreeMap::new();
+    for (place, change) in group.iter().enumerate() {
+        if !locked.are_as_seen(&change.count) {
+            leave_out(&mut left_out, group, place, Refused::Stale)?;
+        }
+    }
+    // Every revision was looked at: from here on it is keys that may be taken.
+    for place in insert_batches(write, dialect, without(group, &left_out)).await? {
+        leave_out(&mut left_out, group, place, Refused::EscrowTaken)?;
+    }
+
+    let rest: Vec<&Change> = without(group, &left_out).map(|(_, change)| change).collect();
+    let moved = locked.move_them(write, dialect, rest.iter().flat_map(|change| &change.count)).await?;
+    update_parts(write, dialect, updates_of(&rest)).await?;
+    insert_rows(write, rest.iter().flat_map(|change| &change.insert)).await?;
+    counters::write_moves(write, dialect, moved).await?;
+    let posted = || rest.iter().flat_map(|change| &change.post);
+    bulk::insert(write, posted().flat_map(ledger_entry::Model::write).collect()).await?;
+    bulk::insert(write, posted().map(ledger_transaction::Model::write).collect()).await?;
+    bulk::insert(write, rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect()).await?;
+    bulk::insert(write, rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect()).await?;
+    bulk::insert(write, rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect()).await?;
+    for change in &rest {
+        if !idempotency::take_key(write, dialect, change.remember.as_ref()).await? {
+            return Err(Refused::KeyTaken);
+        }
+    }
+    let is_work = jobs.is_ready || rest.iter().any(|change| !change.enqueue.is_empty() || !change.wake.is_empty());
+    Ok(Applied { left_out, is_work })
+}
+
+/// One that stands alone, or of which something was written, cannot be left out.
+fn leave_out(
+    left_out: &mut BTreeMap<usize, Refused>,
+    group: &[&Change],
+    place: usize,
+    refused: Refused,
+) -> Result<(), Refused> {
+    let Change { insert, update, wake, remember, lease, .. } = group[place];
+    let is_claimed = matches!(remember, Some(Remember::Claimed(..)));
+    let batches = insert.iter().filter(|new| matches!(new, New::Batch(_))).count();
+    let may_have_written = !update.is_empty() || !wake.is_empty() || lease.is_some() || is_claimed || batches > 1;
+    if group.len() == 1 || may_have_written {
+        return Err(refused);
+    }
+    left_out.insert(place, refused);
+    Ok(())
+}
+
+fn without<'a>(
+    group: &'a [&Change],
+    left_out: &'a BTreeMap<usize, Refused>,
+) -> impl Iterator<Item = (usize, &'a Change)> {
+    group.iter().enumerate().filter(|(place, _)| !left_out.contains_key(place)).map(|(place, change)| (place, *change))
+}
+
+fn updates_of<'a>(group: &'a [&Change]) -> impl Iterator<Item = &'a Update> + Clone {
+    group.iter().flat_map(|change| &change.update)
+}
+
+/// What became of the jobs that changes speak of.
+struct Jobs {
+    /// Whether all that were to be woken exist.
+    all_woken: bool,
+    /// Whether one that was worked on is to be claimed again.
+    is_ready: bool,
+}
+
+async fn step_jobs(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<Jobs, Refused> {
+    enum Step<'a> {
+        Wake(&'a Wake),
+        Lease(&'a LeaseStep),
+    }
+    let wakes = group.iter().flat_map(|change| &change.wake).map(|wake| (wake.job, Step::Wake(wake)));
+    let leases = group.iter().filter_map(|change| change.lease.as_ref());
+    let mut steps: Vec<(JobId, Step)> = wakes.chain(leases.map(|step| (step.lease().job, Step::Lease(step)))).collect();
+    steps.sort_by_key(|(job, _)| *job);
+    let mut jobs = Jobs { all_woken: true, is_ready: false };
+    for (_, step) in steps {
+        match step {
+            Step::Wake(wake) => jobs.all_woken &= wake_job(write, dialect, wake).await?,
+            Step::Lease(step) => jobs.is_ready |= step_lease(write, dialect, step).await?,
+        }
+    }
+    Ok(jobs)
+}
+
+/// Answers whether it exists. A job that somebody has is only told: nobody takes it from them.
+async fn wake_job(write: &DatabaseTransaction, dialect: Dialect, wake: &Wake) -> Result<bool, DbErr> {
+    let Wake { job, run_at } = wake;
     let is_leased = is_leased(dialect);
     let sql = format!(
         "UPDATE jobs SET state = 'ready', woken = {is_leased}, leased = {is_leased},
            run_at = CASE WHEN NOT ({is_leased}) AND (state = 'done' OR run_at > $2) THEN $2 ELSE run_at END
          WHERE id = $1"
     );
-    let mut wakes: Vec<&Wake> = wakes.iter().collect();
-    wakes.sort_by_key(|wake| wake.job);
-    let mut all_exist = true;
-    for Wake { job, run_at } in wakes {
-        let values = [job.uuid().into(), run_at.unix_micros().into()];
-        let result = write.execute_raw(dialect.statement(sql.as_str(), values)).await?;
-        all_exist &= result.rows_affected() == 1;
-    }
-    Ok(all_exist)
+    let values = [job.uuid().into(), run_at.unix_micros().into()];
+    Ok(write.execute_raw(dialect.statement(sql, values)).await?.rows_affected() == 1)
 }
 
 /// Answers whether the job is to be claimed again.
@@ -152,10 +269,14 @@ async fn step_lease(write: &DatabaseTransaction, dialect: Dialect, step: &LeaseS
 }
 
 /// Answers whether all of them were as they were read. Batches come first: whoever moves an item holds its batch.
-async fn update_rows(write: &DatabaseTransaction, dialect: Dialect, updates: &[Update]) -> Result<bool, DbErr> {
+async fn update_rows<'a>(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    updates: impl Iterator<Item = &'a Update> + Clone,
+) -> Result<bool, DbErr> {
     let (mut batches, mut items, mut instructions, mut recipients) = (vec![], vec![], vec![], vec![]);
     let mut resolutions = Vec::new();
-    for update in updates {
+    for update in updates.clone() {
         match update {
             Update::Batch(batch) => batches.push(batch::Model::revise(batch)),
             Update::Item(item) => items.push(item::Model::revise(item)),
@@ -174,13 +295,17 @@ async fn update_rows(write: &DatabaseTransaction, dialect: Dialect, updates: &[U
     ] {
         updated += bulk::update(write, dialect, &what, rows).await?;
     }
-    Ok(usize::try_from(updated) == Ok(updates.len()))
+    Ok(usize::try_from(updated) == Ok(updates.count()))
 }
 
 /// What became of the items of instructions. Those that are let go of are written first: another instruction of the
 /// change may occupy them.
-async fn update_parts(write: &DatabaseTransaction, dialect: Dialect, updates: &[Update]) -> Result<(), DbErr> {
-    let parts = updates.iter().flat_map(|update| match update {
+async fn update_parts<'a>(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    updates: impl Iterator<Item = &'a Update>,
+) -> Result<(), DbErr> {
+    let parts = updates.flat_map(|update| match update {
         Update::Instruction(instruction) => instruction_item::Model::write(&instruction.value),
         Update::Batch(_) | Update::Item(_) | Update::Recipient(_) | Update::Resolution(_) => Vec::new(),
     });
@@ -207,8 +332,9 @@ fn parts_statement(rows: usize) -> String {
     )
 }
 
-async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Refused> {
-    let (mut batches, mut items, mut instructions, mut parts) = (vec![], vec![], vec![], vec![]);
+/// Everything but batches.
+async fn insert_rows<'a>(write: &DatabaseTransaction, news: impl Iterator<Item = &'a New>) -> Result<(), Refused> {
+    let (mut items, mut instructions, mut parts) = (vec![], vec![], vec![]);
     let (mut versions, mut recipients) = (vec![], vec![]);
     let (mut lines, mut inputs, mut escheats) = (vec![], vec![], vec![]);
     let (mut reversals, mut reversal_lines, mut sources) = (vec![], vec![], vec![]);
@@ -216,7 +342,7 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
     let (mut paid, mut resolutions) = (vec![], vec![]);
     for new in news {
         match new {
-            New::Batch(batch) => batches.push(batch::Model::write(batch)),
+            New::Batch(_) => {}
             New::Item(item) => items.push(item::Model::write(item)),
             New::Instruction(instruction) => {
                 instructions.push(instruction::Model::write(instruction));
@@ -241,7 +367,6 @@ async fn insert_rows(write: &DatabaseTransaction, news: &[New]) -> Result<(), Re
     }
     // Two who are told the same at once must not wait for each other crosswise.
     rail_events.sort_by(|one, two| (&one.rail, &one.dedupe).cmp(&(&two.rail, &two.dedupe)));
-    insert_batches(write, batches).await?;
     bulk::insert(write, items).await?;
     bulk::insert(write, instructions).await?;
     bulk::insert(write, parts).await?;
@@ -278,16 +403,32 @@ async fn insert_paid_destinations(
     Ok(())
 }
 
-/// An escrow that is released twice is an everyday matter, not an error of the database.
-async fn insert_batches(write: &DatabaseTransaction, batches: Vec<batch::Model>) -> Result<(), Refused> {
-    let unless_taken = OnConflict::column(batch::Column::EscrowId).do_nothing().to_owned();
-    for part in bulk::parts(batches) {
-        let rows = part.len();
-        let batches = part.into_iter().map(IntoActiveModel::into_active_model);
-        let insert = batch::Entity::insert_many::<batch::ActiveModel, _>(batches).on_conflict(unless_taken.clone());
-        if usize::try_from(insert.exec_without_returning(write).await?) != Ok(rows) {
-            return Err(Refused::EscrowTaken);
+/// An escrow that is released twice is an everyday matter, not an error of the database. Answers the places of changes
+/// whose escrow is taken. In the order of escrows, so that two who release the same ones never wait crosswise.
+async fn insert_batches<'a>(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    changes: impl Iterator<Item = (usize, &'a Change)>,
+) -> Result<Vec<usize>, DbErr> {
+    let mut batches = Vec::new();
+    for (place, change) in changes {
+        for new in &change.insert {
+            if let New::Batch(batch) = new {
+                batches.push((place, batch::Model::write(batch)));
+            }
         }
     }
-    Ok(())
+    batches.sort_by(|(_, one), (_, two)| one.escrow_id.cmp(&two.escrow_id));
+    let unless_taken = OnConflict::column(batch::Column::EscrowId).do_nothing().to_owned();
+    let mut taken = Vec::new();
+    for part in bulk::parts(batches) {
+        let wanted: Vec<(usize, Uuid)> = part.iter().map(|(place, row)| (*place, row.id)).collect();
+        let rows = part.into_iter().map(|(_, row)| row.into_active_model());
+        let insert = batch::Entity::insert_many::<batch::ActiveModel, _>(rows).on_conflict(unless_taken.clone());
+        let mut insert = insert.into_query();
+        let inserted = write.query_all_raw(dialect.backend().build(insert.returning_col(batch::Column::Id))).await?;
+        let inserted: Vec<Uuid> = inserted.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
+        taken.extend(wanted.into_iter().filter(|(_, id)| !inserted.contains(id)).map(|(place, _)| place));
+    }
+    Ok(taken)
 }

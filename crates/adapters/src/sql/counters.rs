@@ -86,28 +86,47 @@ pub(super) async fn movements_of(
     rows.iter().map(movement).collect()
 }
 
-/// Moves the counters of a change, if all of them are as they were read. Answers those that moved, each with the
-/// revision it has now.
-pub(super) async fn move_counters<'a>(
+/// Counters that nobody else moves before the commit, with their revisions.
+pub(super) struct Locked(BTreeMap<String, i64>);
+
+/// Holds the counters of changes. Those that do not exist yet have nothing that could be held.
+pub(super) async fn lock_counters<'a>(
     write: &DatabaseTransaction,
     dialect: Dialect,
-    counts: &'a [Count],
-) -> Result<Vec<(&'a Count, i64)>, Refused> {
-    let by_name: BTreeMap<&str, &Count> = counts.iter().map(|count| (count.key.as_str(), count)).collect();
-    if by_name.len() < counts.len() {
+    counts: impl Iterator<Item = &'a Count>,
+) -> Result<Locked, DbErr> {
+    let keys: BTreeSet<&str> = counts.map(|count| count.key.as_str()).collect();
+    Ok(Locked(lock(write, dialect, keys.into_iter().collect()).await?))
+}
+
+impl Locked {
+    /// Whether the counters of a change are as they were read.
+    pub(super) fn are_as_seen(&self, counts: &[Count]) -> bool {
+        let keys: BTreeSet<&str> = counts.iter().map(|count| count.key.as_str()).collect();
         // Whoever moves a counter twice read it before the first of the two.
-        return Err(Refused::Stale);
+        keys.len() == counts.len()
+            && counts.iter().all(|count| count.seen.is_none_or(|seen| i64::from(seen) == self.revision(count)))
     }
-    let found = lock(write, dialect, by_name.keys().copied().collect()).await?;
-    let revision = |count: &Count| found.get(count.key.as_str()).copied().unwrap_or(0);
-    if by_name.values().any(|count| count.seen.is_some_and(|seen| i64::from(seen) != revision(count))) {
-        return Err(Refused::Stale);
+
+    /// Moves counters, each once. Answers those that moved, each with the revision it has now.
+    pub(super) async fn move_them<'a>(
+        &self,
+        write: &DatabaseTransaction,
+        dialect: Dialect,
+        counts: impl Iterator<Item = &'a Count>,
+    ) -> Result<Vec<(&'a Count, i64)>, Refused> {
+        let mut moved: Vec<&Count> = counts.filter(|count| count.add != 0).collect();
+        moved.sort_by_key(|count| count.key.as_str());
+        let (known, new): (Vec<&Count>, Vec<&Count>) = moved.iter().partition(|count| self.revision(count) > 0);
+        update(write, dialect, known).await?;
+        insert(write, dialect, new).await?;
+        Ok(moved.into_iter().map(|count| (count, self.revision(count) + 1)).collect())
     }
-    let moved: Vec<&Count> = by_name.into_values().filter(|count| count.add != 0).collect();
-    let (known, new): (Vec<&Count>, Vec<&Count>) = moved.iter().partition(|count| revision(count) > 0);
-    update(write, dialect, known).await?;
-    insert(write, dialect, new).await?;
-    Ok(moved.into_iter().map(|count| (count, revision(count) + 1)).collect())
+
+    /// 0 if it does not exist.
+    fn revision(&self, count: &Count) -> i64 {
+        self.0.get(count.key.as_str()).copied().unwrap_or(0)
+    }
 }
 
 /// Writes down what moved counters. The batches that moved them must be there.

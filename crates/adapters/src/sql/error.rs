@@ -57,6 +57,11 @@ pub(super) fn is_busy(error: &DbErr) -> bool {
     matches!(Code::of(error), Some(Code::Sqlite(5 | 6)))
 }
 
+/// Whether it is about the rows that were written, and not about the database: other rows may be written now.
+pub(super) fn is_of_one(error: &DbErr) -> bool {
+    is_our_fault(error) || Code::of(error).is_some_and(|code| code.is_crosswise())
+}
+
 /// A value that cannot be read, a rule that we broke, or a statement that is wrong: it will not be better later.
 fn is_our_fault(error: &DbErr) -> bool {
     match error {
@@ -113,6 +118,12 @@ impl Code {
             Self::Sqlite(code) => matches!(code, 1 | 19 | 20 | 25),
             Self::Postgres(state) => ["22", "23", "42", "P0"].iter().any(|class| state.starts_with(class)),
         }
+    }
+
+    /// Somebody else holds what was to be written, or waits for what we hold.
+    fn is_crosswise(&self) -> bool {
+        // 55P03: a lock was waited for as long as is allowed.
+        matches!(self, Self::Postgres(state) if state.starts_with("40") || state == "55P03")
     }
 
     /// Whether it is certain, after this answer to COMMIT, that nothing was committed.

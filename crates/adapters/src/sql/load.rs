@@ -258,7 +258,7 @@ impl PayoutRepository for Sql {
     }
 
     async fn commit(&self, change: Change) -> Result<(), CommitError> {
-        self.commit_change(&change).await
+        self.commit_in_turn(change).await
     }
 }
 

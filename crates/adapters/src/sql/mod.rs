@@ -4,7 +4,7 @@
 //! is one: see `migration`. `now` is the database's clock and a stored offset, evaluated in the statement that
 //! needs it, so that leases mean the same on every machine.
 //!
-//! * `commit`, `taken`, `load`: the repository
+//! * `commit`, `group`, `taken`, `load`: the repository; what is committed at the same time shares a transaction
 //! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
 //! * `idempotency`: keys of requests that may be sent again
@@ -23,6 +23,7 @@ mod counters;
 mod dialect;
 mod durability;
 mod error;
+mod group;
 mod idempotency;
 mod load;
 mod migration;
@@ -37,6 +38,7 @@ pub use migration::MigrationStatus;
 
 use crate::sqlite::never_reuse_what_is_unclear;
 use dialect::Dialect;
+use group::Queue;
 use sea_orm::{
     AccessMode, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -71,6 +73,7 @@ struct Shared {
     /// caches of all others.
     writer: DatabaseConnection,
     dialect: Dialect,
+    queue: Queue,
     work: Work,
     /// By the clock that is never set.
     opened_at: std::time::Instant,
@@ -94,7 +97,8 @@ impl Sql {
             return Err(SqlError::UnknownScheme);
         };
         let opened_at = std::time::Instant::now();
-        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, work: Work::default(), opened_at }) })
+        let (queue, work) = (Queue::default(), Work::default());
+        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, queue, work, opened_at }) })
     }
 
     /// The pool of connections, for those who look at rows directly.
@@ -109,6 +113,10 @@ impl Sql {
 
     fn dialect(&self) -> Dialect {
         self.shared.dialect
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.shared.queue
     }
 
     fn work(&self) -> &Work {

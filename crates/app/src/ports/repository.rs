@@ -253,7 +253,7 @@ pub struct BatchForReversal {
 }
 
 /// The store could not be used. What the database said is for the log (`Debug`), not for callers.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It does not answer, or is too busy. The same request may succeed later.
     #[error("the database cannot be used now; send the same request again")]
@@ -279,7 +279,7 @@ impl Failure for StoreError {
 }
 
 /// Why a change was not committed. What the database said is for the log (`Debug`), not for callers.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
     /// The job was handed to somebody else, or is done; or the claim on the idempotency key is another's.
     #[error("the lease was lost; send the same request again")]
