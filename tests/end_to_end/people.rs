@@ -21,6 +21,7 @@ on_both_databases! {
     as_many_as_the_policy_asks_for_must_approve_and_only_whom_it_names
     another_policy_counts_for_what_still_waits
     the_calendar_and_the_release_say_when
+    what_waits_for_its_recipient_is_released_by_their_change_and_by_nobody
     what_cannot_be_done_now_says_so
     each_action_is_done_once_under_its_key
     what_the_rail_may_have_is_not_cancelled_without_its_proof
@@ -246,6 +247,33 @@ async fn the_calendar_and_the_release_say_when(engine: Engine) {
     world.advance(2 * HOUR).await;
     paid(&world, &payment.item).await;
     payment.end().await;
+}
+
+async fn what_waits_for_its_recipient_is_released_by_their_change_and_by_nobody(engine: Engine) {
+    let world = World::shared("states", engine).await;
+    for status in ["pending", "blocked"] {
+        let payment = Payment::of(&world, &format!("waits{status}"), json!({ "status": status }), None).await;
+        let reason = format!("recipient_{status}");
+        payment.stands("pending_kyc", &[], &[], &reason).await;
+        let refused = world.act("release", &payment.item).await;
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(message.contains(&reason) && message.contains("PUT /recipients/{recipientId}"), "{message}");
+        refused.refused(409, "recipient_held");
+        payment.stands("pending_kyc", &[], &[], &reason).await;
+        world.change_recipient(&payment.recipient, &json!({ "status": "active" })).await;
+        let moved = ["worker release", "worker record_intent", "rail settle"];
+        payment.stands("paid", &moved, &["sent", "paid"], "paid").await;
+        payment.end().await;
+    }
+    // Two holds: what the operator put there, the operator takes away; the other one stays, and the answer says so.
+    let both = Payment::of(&world, "waitsboth", json!({}), Some(LATER)).await;
+    both.act("hold").await;
+    both.block().await;
+    let acted = world.act("release", &both.item).await.with(200);
+    assert_eq!(acted["items"][0]["status"], "pending_kyc", "{acted:#}");
+    let moved = ["usr_op hold", "usr_op release", "usr_op hold"];
+    both.stands("pending_kyc", &moved, &[], "recipient_blocked").await;
+    both.end().await;
 }
 
 async fn what_cannot_be_done_now_says_so(engine: Engine) {

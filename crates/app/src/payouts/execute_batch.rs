@@ -13,7 +13,7 @@ use super::{
     cancel_lines::Cancelling,
     conclude::{self, Conclusion, Contradiction, Facts, full_jitter},
     gate::{Came, Gates},
-    plan::{Plan, destination_of},
+    plan::{Plan, destination_of, in_the_way},
 };
 use crate::{
     change::{Change, New, Stored, Update},
@@ -24,7 +24,6 @@ use crate::{
         rail::{Lookup, Order, Preflight, RailEvent, RailProfile, Seen, Submit},
         repository::{BatchForExecution, StoredCounter},
     },
-    revenue::hold,
 };
 use domain::{
     approval::destination_hash,
@@ -550,14 +549,10 @@ async fn known_recipients(
 
 /// What a rail is told about an item, or why it must wait.
 fn order(rails: &Rails, item: &Item, recipient: Option<&Recipient>, currency: Currency) -> Result<Order, HoldReason> {
-    // Nobody but the model says that somebody is not known yet: as long as nobody registers them, they are not.
-    let is_placeholder = item.state().hold_reason() == Some(HoldReason::RecipientPlaceholder);
-    if let Some(reason) = hold(recipient, is_placeholder, rails) {
+    if let Some(reason) = in_the_way(rails, item, recipient) {
         return Err(reason);
     }
     let destination = destination_of(recipient, rails);
-    let rail = rails.get(&destination.rail).ok_or(HoldReason::DestinationUnusable)?;
-    rail.check(&destination).map_err(|_| HoldReason::DestinationUnusable)?;
     Ok(Order {
         item: item.id,
         wire_ref: String::new(),
