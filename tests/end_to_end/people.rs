@@ -111,6 +111,15 @@ async fn the_database_refuses_the_maker_as_checker(engine: Engine) {
     for edit in ["DELETE FROM approvals", "UPDATE approvals SET approver = 'usr_zoe'"] {
         assert!(database.execute_unprepared(edit).await.is_err(), "the database takes `{edit}`");
     }
+    // Nor does whoever comes as the sqlite3 shell does, without foreign keys.
+    if engine == Engine::Sqlite {
+        database.execute_unprepared("PRAGMA foreign_keys = OFF").await.expect("one connection, and it is lax now");
+        for (approver, maker) in [("usr_test", "usr_test"), ("usr_test", "usr_zoe"), ("sys_esc", "usr_zoe")] {
+            let refused = database.execute_unprepared(&copy(approver, maker)).await;
+            let refused = refused.expect_err("the database takes a false maker").to_string();
+            assert!(refused.contains("maker_is_checker"), "{refused}");
+        }
+    }
     // It is the approver that it minds.
     database.execute_unprepared(&copy("usr_zoe", "usr_test")).await.expect("somebody else may");
 }

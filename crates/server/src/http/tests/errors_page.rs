@@ -5,7 +5,10 @@ use app::{
     failure::Failure,
     idempotency::claim_key::ClaimKeyError,
     ledger::check_books::CheckBooksError,
-    payouts::{act::ActError, explain_item::ExplainItemError, pay_carried::PayCarriedError, schedule_payouts::SchedulePayoutsError},
+    payouts::{
+        act::ActError, explain_item::ExplainItemError, pay_carried::PayCarriedError,
+        schedule_payouts::SchedulePayoutsError,
+    },
     ports::{CommitError, StoreError, rail::RailDown},
     recipients::{register_recipient::RegisterRecipientError, show_balance::ShowBalanceError},
     revenue::{
