@@ -1,4 +1,5 @@
-//! Whether a commit that was answered stays: what a database says of that, asked of a real one with a real standby.
+//! Whether a commit that was answered stays, as the settings of a database say: asked of a real one with a real standby.
+//! Nothing is committed here, and nothing fails over.
 
 use crate::harness::{cluster::Cluster, databases};
 use adapters::sql::{Loss, Sql};
@@ -25,7 +26,7 @@ async fn set(sql: &Sql, setting: &str) {
 }
 
 #[tokio::test]
-async fn a_primary_keeps_what_it_acknowledged_only_if_it_waits_for_its_standby() {
+async fn the_settings_of_a_primary_say_whether_it_waits_for_its_standby() {
     let primary = Cluster::new().await;
     let sql = Sql::connect(&primary.url()).await.unwrap();
     assert_eq!(sql.loses_commits().await.unwrap(), None, "alone it has nobody to wait for");
@@ -40,7 +41,7 @@ async fn a_primary_keeps_what_it_acknowledged_only_if_it_waits_for_its_standby()
 }
 
 #[tokio::test]
-async fn a_file_keeps_what_it_acknowledged() {
+async fn a_file_says_that_it_keeps_what_it_acknowledged() {
     let (sql, _folder) = databases::sqlite().await;
     assert_eq!(sql.loses_commits().await.unwrap(), None);
 }

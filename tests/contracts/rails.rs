@@ -15,7 +15,7 @@ use domain::{
     recipient::Destination,
     timestamp::Timestamp,
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// A rail, and how a test makes it do what it can.
@@ -34,6 +34,10 @@ trait RailBench {
     fn must_act(&self) -> Destination;
     /// Lets time pass at the rail.
     fn pass(&self, by: Duration) -> impl Future<Output = ()>;
+    /// Whether a call may be told that another one under its key is still under way.
+    fn may_be_busy(&self) -> bool {
+        false
+    }
     /// What the rail told by itself since it was last looked at, as soon as it is so many messages.
     fn told(&self, messages: usize) -> impl Future<Output = Vec<Inbound>>;
 }
@@ -97,6 +101,11 @@ fn names(events: &[RailEvent]) -> Vec<&str> {
     events.iter().map(|event| event.dedupe.as_str()).collect()
 }
 
+/// Without the words that it was said in: the same saying stands in other words in an answer than in a list.
+fn said(events: &[RailEvent]) -> Vec<RailEvent> {
+    events.iter().map(|event| RailEvent { evidence: [0; 32], ..event.clone() }).collect()
+}
+
 /// What it says of an instruction that it has.
 async fn asked(rail: &dyn PayoutRail, instruction: &Instruction) -> Vec<RailEvent> {
     match rail.query(instruction).await {
@@ -158,8 +167,11 @@ async fn submitting_at_the_same_time_has_effect_once(bench: &impl RailBench) {
     for call in calls {
         answers.push(call.await.unwrap());
     }
+    // Who met another is in doubt, which is no answer; and somebody met nobody.
+    answers.retain(|answer| !bench.may_be_busy() || !matches!(answer, Submit::Unknown { .. }));
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(matches!(answers[0], Submit::Accepted { .. }), "{answers:?}");
     assert_eq!(book(&*bench.rail().await).await.len(), 1);
 }
 
@@ -168,12 +180,18 @@ async fn many_at_the_same_time_are_all_paid_once(bench: &impl RailBench) {
     let sent: Vec<Instruction> = (1..=200).map(|n| instruction(&*rail, n, &order(n, 500, bench.payable()))).collect();
     let calls = sent.iter().cycle().take(400).cloned().map(|sent| {
         let rail = rail.clone();
-        tokio::spawn(async move { rail.submit(&sent).await })
+        tokio::spawn(async move { (sent.id, rail.submit(&sent).await) })
     });
+    let mut answered = BTreeSet::new();
     for call in calls.collect::<Vec<_>>() {
-        let answer = call.await.unwrap();
-        assert!(matches!(answer, Submit::Accepted { .. }), "{answer:?}");
+        let (key, answer) = call.await.unwrap();
+        match answer {
+            Submit::Accepted { .. } => _ = answered.insert(key),
+            Submit::Unknown { .. } if bench.may_be_busy() => {}
+            other => panic!("{key}: {other:?}"),
+        }
     }
+    assert_eq!(answered.len(), 200, "somebody of each two is answered");
     let mut keys: Vec<String> = book(&*rail).await.into_iter().map(|(key, _)| key).collect();
     keys.sort();
     let mut expected: Vec<String> = sent.iter().map(|sent| sent.id.to_string()).collect();
@@ -192,20 +210,43 @@ async fn a_key_that_comes_back_with_another_body_is_never_executed(bench: &impl 
     assert_eq!(book(&*rail).await, [(sent.id.to_string(), 500)]);
 }
 
-async fn what_was_submitted_is_found_with_the_same_outcome(bench: &impl RailBench) {
+async fn what_was_executed_is_found_with_the_same_outcome(bench: &impl RailBench) {
     let rail = bench.rail().await;
     let paid = instruction(&*rail, 7, &order(1, 500, bench.payable()));
-    let refused = instruction(&*rail, 8, &order(2, 500, bench.refused()));
     let never_sent = instruction(&*rail, 9, &order(3, 500, bench.payable()));
     let seen = accepted(&*rail, &paid).await;
+
+    let rail = bench.rail().await;
+    assert_eq!(said(&asked(&*rail, &paid).await), said(&seen));
+    assert_eq!(rail.query(&never_sent).await, Lookup::ProvenAbsent);
+    assert_eq!(book(&*rail).await, [(paid.id.to_string(), 500)], "asking moves no money");
+}
+
+async fn what_was_refused_is_found_with_the_same_outcome(bench: &impl RailBench) {
+    let rail = bench.rail().await;
+    let refused = instruction(&*rail, 8, &order(2, 500, bench.refused()));
     let Submit::Refused { reason, class } = rail.submit(&refused).await else { panic!("not refused") };
 
     let rail = bench.rail().await;
-    assert_eq!(asked(&*rail, &paid).await, seen);
     let said = asked(&*rail, &refused).await;
     assert_eq!(said.last().map(|event| event.what.clone()), Some(Seen::Rejected { reason, class }));
-    assert_eq!(rail.query(&never_sent).await, Lookup::ProvenAbsent);
-    assert_eq!(book(&*rail).await.len(), 2, "asking moves no money");
+    assert_eq!(book(&*rail).await, [(refused.id.to_string(), 0)], "asking moves no money");
+}
+
+async fn what_was_executed_is_listed_under_the_same_names(bench: &impl RailBench) {
+    let rail = bench.rail().await;
+    let mut known = Vec::new();
+    for n in 1..=3 {
+        let sent = instruction(&*rail, n, &order(n, 500, bench.payable()));
+        accepted(&*rail, &sent).await;
+        known.extend(said(&asked(&*rail, &sent).await));
+    }
+    assert_eq!(said(&listed(&*rail, Timestamp::MIN).await), known);
+    let last_at = known.last().unwrap().occurred_at.unwrap();
+    let since: Vec<RailEvent> = known.iter().filter(|event| event.occurred_at >= Some(last_at)).cloned().collect();
+    assert_eq!(said(&listed(&*rail, last_at).await), since, "what was said before is left out");
+    // Some count in seconds.
+    assert_eq!(listed(&*rail, last_at.after(Duration::from_secs(1))).await, []);
 }
 
 async fn what_was_submitted_is_listed_under_the_same_names(bench: &impl RailBench) {
@@ -299,10 +340,10 @@ async fn what_never_came_or_is_not_in_it_cannot_be_recalled(bench: &impl RailBen
     let sent = instruction(&*rail, 7, &order(1, 500, bench.paid_later()));
     // It may still come.
     assert!(matches!(rail.recall(&sent, &[sent.items[0].item]).await, Recall::Refused { .. }));
-    accepted(&*rail, &sent).await;
+    let taken = said(&accepted(&*rail, &sent).await);
     assert!(matches!(rail.recall(&sent, &[]).await, Recall::Refused { .. }));
     assert!(matches!(rail.recall(&sent, &[ItemId::new(Uuid::from_u128(99))]).await, Recall::Refused { .. }));
-    assert_eq!(words(&asked(&*rail, &sent).await), ["accepted"]);
+    assert_eq!(said(&asked(&*rail, &sent).await), taken, "nothing came of it");
 }
 
 async fn a_message_that_comes_twice_says_the_same(bench: &impl RailBench) {
@@ -378,7 +419,9 @@ on_every_rail! {
     submitting_at_the_same_time_has_effect_once
     many_at_the_same_time_are_all_paid_once
     a_key_that_comes_back_with_another_body_is_never_executed
-    what_was_submitted_is_found_with_the_same_outcome
+    what_was_executed_is_found_with_the_same_outcome
+    what_was_refused_is_found_with_the_same_outcome
+    what_was_executed_is_listed_under_the_same_names
     what_was_submitted_is_listed_under_the_same_names
     every_saying_is_about_the_payment_and_names_its_amount
     what_is_refused_is_never_executed
@@ -391,15 +434,31 @@ on_every_rail! {
     whoever_must_act_first_is_known_before_anything_is_sent
 }
 
-// What a rail promises that pays at once or not at all.
+// What a rail promises that pays at once or not at all. Four are left out, for there is nothing at Stripe that they are
+// about:
+// * `what_was_refused_is_found_with_the_same_outcome`: it keeps no transfer that it refused, so whoever asks finds none;
+//   what it said to the call is said again under the key (`what_is_refused_is_never_executed`);
+// * `what_was_submitted_is_listed_under_the_same_names`: the part of it that is about refusals, and about what is paid
+//   later; what was executed is listed, as everywhere;
+// * `what_is_taken_is_executed_later_and_told`: nothing is taken and executed later; and what it tells by itself goes by
+//   the name of the message, not by that of the answer, so that the same saying comes under two names
+//   (`messages` of `tests/stripe`; ranks make that do no harm);
+// * `what_is_recalled_is_never_executed`: nothing is ever recalled.
 rail_contract! { stripe_connect: crate::contracts::rails::stripe::bench();
     preparing_twice_gives_the_same_bytes
     more_items_than_fit_are_not_put_into_one_instruction
     a_destination_is_checked_before_it_is_stored
     the_same_instruction_submitted_twice_has_effect_once
+    submitting_at_the_same_time_has_effect_once
+    many_at_the_same_time_are_all_paid_once
     a_key_that_comes_back_with_another_body_is_never_executed
+    what_was_executed_is_found_with_the_same_outcome
+    what_was_executed_is_listed_under_the_same_names
     every_saying_is_about_the_payment_and_names_its_amount
     what_is_refused_is_never_executed
     what_was_executed_is_never_said_not_to_be
+    what_never_came_or_is_not_in_it_cannot_be_recalled
+    a_message_that_comes_twice_says_the_same
+    a_message_that_the_rail_did_not_sign_says_nothing
     whoever_must_act_first_is_known_before_anything_is_sent
 }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::harness::{
     acting::action,
+    answer::Answer,
     home::Engine,
     on_both_databases,
     sql::{connect, execute, value},
@@ -22,8 +23,10 @@ on_both_databases! {
     as_many_as_the_policy_asks_for_must_approve_and_only_whom_it_names
     another_policy_counts_for_what_still_waits
     the_calendar_and_the_release_say_when
+    what_waits_for_its_recipient_is_released_by_their_change_and_by_nobody
     what_cannot_be_done_now_says_so
     each_action_is_done_once_under_its_key
+    what_two_people_say_is_said_once_under_the_key_of_each
     what_the_rail_may_have_is_not_cancelled_without_its_proof
     what_never_left_is_given_up_unsent
     the_audit_log_is_read_by_page_subject_actor_and_action
@@ -109,6 +112,15 @@ async fn the_database_refuses_the_maker_as_checker(engine: Engine) {
     }
     for edit in ["DELETE FROM approvals", "UPDATE approvals SET approver = 'usr_zoe'"] {
         assert!(database.execute_unprepared(edit).await.is_err(), "the database takes `{edit}`");
+    }
+    // Nor does whoever comes as the sqlite3 shell does, without foreign keys.
+    if engine == Engine::Sqlite {
+        database.execute_unprepared("PRAGMA foreign_keys = OFF").await.expect("one connection, and it is lax now");
+        for (approver, maker) in [("usr_test", "usr_test"), ("usr_test", "usr_zoe"), ("sys_esc", "usr_zoe")] {
+            let refused = database.execute_unprepared(&copy(approver, maker)).await;
+            let refused = refused.expect_err("the database takes a false maker").to_string();
+            assert!(refused.contains("maker_is_checker"), "{refused}");
+        }
     }
     // It is the approver that it minds.
     execute(&database, &copy("usr_zoe", "usr_test")).await;
@@ -248,6 +260,33 @@ async fn the_calendar_and_the_release_say_when(engine: Engine) {
     payment.end().await;
 }
 
+async fn what_waits_for_its_recipient_is_released_by_their_change_and_by_nobody(engine: Engine) {
+    let world = World::shared("states", engine).await;
+    for status in ["pending", "blocked"] {
+        let payment = Payment::of(&world, &format!("waits{status}"), json!({ "status": status }), None).await;
+        let reason = format!("recipient_{status}");
+        payment.stands("pending_kyc", &[], &[], &reason).await;
+        let refused = world.act("release", &payment.item).await;
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(message.contains(&reason) && message.contains("PUT /recipients/{recipientId}"), "{message}");
+        refused.refused(409, "recipient_held");
+        payment.stands("pending_kyc", &[], &[], &reason).await;
+        world.change_recipient(&payment.recipient, &json!({ "status": "active" })).await;
+        let moved = ["worker release", "worker record_intent", "rail settle"];
+        payment.stands("paid", &moved, &["sent", "paid"], "paid").await;
+        payment.end().await;
+    }
+    // Two holds: what the operator put there, the operator takes away; the other one stays, and the answer says so.
+    let both = Payment::of(&world, "waitsboth", json!({}), Some(LATER)).await;
+    both.act("hold").await;
+    both.block().await;
+    let acted = world.act("release", &both.item).await.with(200);
+    assert_eq!(acted["items"][0]["status"], "pending_kyc", "{acted:#}");
+    let moved = ["usr_op hold", "usr_op release", "usr_op hold"];
+    both.stands("pending_kyc", &moved, &[], "recipient_blocked").await;
+    both.end().await;
+}
+
 async fn what_cannot_be_done_now_says_so(engine: Engine) {
     let world = World::shared("states", engine).await;
     let scheduled = Payment::of(&world, "refscheduled", json!({}), Some(LATER)).await;
@@ -365,6 +404,57 @@ async fn each_action_is_done_once_under_its_key(engine: Engine) {
     let early = world.person("operator", "usr_ann").post_under("key-1", &path, &said).await;
     early.refused(409, "too_early");
     world.assert_books_balanced().await;
+}
+
+async fn what_two_people_say_is_said_once_under_the_key_of_each(engine: Engine) {
+    let world = World::new(engine).await;
+    world.replay_window(60).await;
+    let payment = Payment::to(&world, "saidonce", json!({ "behaviour": "silent" })).await;
+    world.item_is(&payment.item, "in_doubt").await;
+    world.advance(600).await;
+    world.item_once(&payment.item, |item| item["why"]["code"] == "resolution_needed").await;
+    let path = action("resolve", &payment.item);
+    let said = json!({ "outcome": "paid", "evidence": "statement 17" });
+    let say =
+        async |who: &str, key: &str, body: &Value| world.person("operator", who).post_under(key, &path, body).await;
+    let is_replayed = |answer: &Answer| answer.header("idempotent-replayed") == Some("true");
+    let propositions = async || {
+        let deeds = world.deeds(&payment.item).await;
+        deeds.iter().filter(|deed| deed.ends_with("item.propose_resolution")).count()
+    };
+
+    let proposed = say("usr_ann", "ann-1", &said).await;
+    assert_eq!(proposed.json()["resolution"]["status"], "proposed");
+    assert!(!is_replayed(&proposed));
+    // The first person again is no second one, under no key and under a new one; under the old one nothing is said.
+    world.resolve("usr_ann", &payment.item, "paid").await.refused(409, "second_person_needed");
+    say("usr_ann", "ann-2", &said).await.refused(409, "second_person_needed");
+    let again = say("usr_ann", "ann-1", &said).await;
+    assert!(is_replayed(&again), "{}", again.text);
+    assert_eq!((again.status, &again.text), (200, &proposed.text));
+    assert_eq!((propositions().await, world.item(&payment.item).await["status"].clone()), (1, json!("in_doubt")));
+    // Nor does anybody confirm by the key of another, or say something else under their own.
+    say("usr_bob", "ann-1", &said).await.refused(422, "idempotency_key_reused");
+    let other = json!({ "outcome": "failed", "evidence": "statement 17" });
+    say("usr_ann", "ann-1", &other).await.refused(422, "idempotency_key_reused");
+
+    let confirmed = say("usr_bob", "bob-1", &said).await;
+    let body = confirmed.with(200);
+    assert_eq!((&body["resolution"]["status"], &body["item"]["status"]), (&json!("confirmed"), &json!("paid")));
+    assert!(!is_replayed(&confirmed));
+    // What was answered then is answered again, though by now there is nothing left to be resolved.
+    world.resolve("usr_cem", &payment.item, "paid").await.refused(409, "wrong_state");
+    for (who, key, first) in [("usr_bob", "bob-1", &confirmed), ("usr_ann", "ann-1", &proposed)] {
+        let again = say(who, key, &said).await;
+        assert!(is_replayed(&again), "{who}: {}", again.text);
+        assert_eq!((again.status, &again.text), (200, &first.text), "{who}");
+    }
+    let moved = ["worker record_intent", "worker lose_track", "usr_bob settle"];
+    payment.stands("paid", &moved, &["sent", "paid"], "paid").await;
+    assert_eq!(propositions().await, 1);
+    let confirmations = world.deeds(&payment.item).await;
+    assert_eq!(confirmations.iter().filter(|deed| deed.ends_with("item.confirm_resolution")).count(), 1);
+    payment.end().await;
 }
 
 async fn what_the_rail_may_have_is_not_cancelled_without_its_proof(engine: Engine) {

@@ -8,7 +8,7 @@ use super::{
 use crate::harness::{
     home::{Engine, Home},
     on_both_databases,
-    process::{PATIENCE, Process, disburse},
+    process::{PATIENCE, Process, Ran, disburse, run},
     sql::{connect, value},
     stripe::{SECRET_KEY, Stripe, sign},
     tools::free_port,
@@ -24,6 +24,7 @@ use std::{
 on_both_databases! {
     a_provider_of_its_own_pays_and_tells
     a_provider_that_is_killed_pays_everything_once
+    a_book_that_verify_cannot_see_is_no_difference
     without_a_key_there_is_no_stripe
     what_stripe_did_not_sign_is_refused_and_what_it_says_twice_is_known
     a_payday_over_stripe
@@ -99,6 +100,56 @@ async fn a_provider_that_is_killed_pays_everything_once(engine: Engine) {
     }
     assert_paid_exactly_once(&world, &batches).await;
     assert!(provider.stop().await.success());
+}
+
+/// `verify` by somebody who was not told where the simulator is.
+async fn verify_without_url(world: &World) -> Ran {
+    let mut command = world.home().command(&["verify"]);
+    command.env_remove("DISBURSE_SIMULATOR_URL");
+    run(command).await
+}
+
+/// That the simulator's book is said not to have been compared, with that reason, and all the rest is.
+fn assert_unseen(verified: &Ran, why: &str) {
+    let Ran { code, stdout, stderr } = verified;
+    assert_eq!(*code, 69, "{stdout}{stderr}");
+    let unseen = stdout.lines().find(|line| line.starts_with("UNSEEN")).expect("what was not compared");
+    assert!(unseen.contains("rail_book:simulator") && unseen.contains(why), "{unseen}");
+    assert!(stdout.ends_with("\nwhat was compared balances; NOT COMPARED: rail_book:simulator\n"), "{stdout}");
+    assert!(!stdout.contains("DIFFERS") && !stdout.contains("ok       rail_book:simulator"), "{stdout}");
+    assert!(stdout.lines().any(|line| line.starts_with("ok       cash ")), "{stdout}");
+}
+
+async fn a_book_that_verify_cannot_see_is_no_difference(engine: Engine) {
+    let (world, port) = world_of_two(engine).await;
+    let mut provider = simulator(&world, port).await;
+    let payment = Payment::to(&world, "elsewhere", json!({})).await;
+    world.item_is(&payment.item, "paid").await;
+    let verified = world.verify().await;
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+    assert!(verified.stdout.ends_with("\nbooks balanced\n"), "{}", verified.stdout);
+
+    let own_book = world.home().folder().join("data/simulator.db");
+    assert_unseen(&verify_without_url(&world).await, "--simulator-url");
+    assert!(!own_book.exists(), "who only looks makes no book");
+    // Somebody made a blank one there: it is not the one over which anybody was paid.
+    let made = disburse(world.home().folder(), &["simulator", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    let mut made = Process::start(made, world.home().folder().join("blank.log"));
+    made.says("simulating a provider").await;
+    assert!(made.stop().await.success() && own_book.exists());
+    assert_unseen(&verify_without_url(&world).await, "blank");
+    // What does not answer says nothing either; and what is wrong elsewhere is found without it.
+    provider.kill();
+    assert_unseen(&world.verify().await, "cannot be asked now");
+    let database = connect(&world.home().database_url()).await;
+    database
+        .execute_unprepared("UPDATE items SET status = 'failed', reason = 'x', reference = NULL")
+        .await
+        .expect("SQL");
+    let verified = world.verify().await;
+    assert_eq!(verified.code, 6, "{}{}", verified.stdout, verified.stderr);
+    let last = verified.stdout.ends_with("\nBOOKS NOT BALANCED\n");
+    assert!(last && verified.stdout.contains("UNSEEN   rail_book:simulator"), "{}", verified.stdout);
 }
 
 async fn without_a_key_there_is_no_stripe(engine: Engine) {

@@ -260,6 +260,9 @@ async fn who_must_be_verified_is_held_and_paid_once_they_are(engine: Engine) {
     let payment = Payment::to(&world, "kyc", behaviour("kyc_hold")).await;
     payment.stands("pending_kyc", &["worker hold"], &[], "recipient_must_act").await;
     assert_eq!(world.kept(&payment.item).await, 0);
+    // Nobody releases it past the rail, which is asked: as long as it says so, the item stays as it is.
+    world.act("release", &payment.item).await.refused(409, "recipient_held");
+    payment.stands("pending_kyc", &["worker hold"], &[], "recipient_must_act").await;
     payment.change(json!({ "behaviour": "kyc_hold", "verified": "true" })).await;
     let moved = ["worker hold", "worker release", "worker record_intent", "rail settle"];
     payment.stands("paid", &moved, &["sent", "paid"], "paid").await;

@@ -99,6 +99,8 @@ on_every_store! {
     held {
         a_placeholder_waits_until_somebody_registers_them
         a_held_line_leaves_in_its_own_batch_only
+        what_waits_for_its_recipient_is_not_released_past_them
+        what_an_operator_lets_go_waits_for_its_recipient_and_says_so
     }
     reversed {
         what_was_not_sent_shrinks

@@ -28,7 +28,10 @@ use std::{
     time::Duration,
 };
 
-pub use adapters::rails::simulator::provider::{HttpAnswer, HttpRequest, SimulatorHttp};
+pub use adapters::rails::simulator::{
+    NAME as SIMULATOR,
+    provider::{HttpAnswer, HttpRequest, SimulatorHttp},
+};
 
 /// The service, put together. Cheap to clone.
 #[derive(Clone)]
@@ -119,17 +122,52 @@ pub async fn service(config: &Config) -> Result<Service, ComposeError> {
     put_together(config, sql).await
 }
 
-/// The same over a database that is there and up to date: who only looks must not make an empty one, and then find
-/// nothing wrong with it.
+/// What whoever only looks needs.
+pub struct Looking {
+    /// Pages and screens.
+    pub queries: Arc<dyn PayoutQueries>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The rails whose books can be asked for from here.
+    pub rails: Vec<Arc<dyn PayoutRail>>,
+    /// Where the book of a simulator in this process would be; none if it is a process of its own, or there is no
+    /// simulator. If there is no such file, the simulator is not among the rails.
+    pub simulator_book: Option<PathBuf>,
+}
+
+/// A database that is there and up to date, and books that are there: who only looks must not make an empty one, and
+/// then find nothing wrong with it, or everything.
 ///
 /// # Errors
 /// See [`ComposeError`].
-pub async fn existing_service(config: &Config) -> Result<Service, ComposeError> {
+pub async fn looking(config: &Config) -> Result<Looking, ComposeError> {
     let sql = existing_database(config).await?;
     if !sql.migrations().await?.iter().all(|known| known.applied) {
         return Err(ComposeError::SchemaPending);
     }
-    put_together(config, sql).await
+    refuse_a_moved_clock(config, &sql).await?;
+    let clock: Arc<dyn Clock> = Arc::new(sql.clone());
+    let is_local = config.mode.value == Mode::Test && config.simulator_url.is_none();
+    let simulator_book = is_local.then(|| simulator_book(config));
+    let is_seen = simulator_book.as_ref().is_none_or(|book| book.exists());
+    let simulator = if config.mode.value == Mode::Test && is_seen {
+        Some(simulator(config, Arc::new(UuidV7), clock.clone()).await?)
+    } else {
+        None
+    };
+    let rails = all_rails(config, simulator)?;
+    if rails.is_empty() && simulator_book.is_none() {
+        return Err(ComposeError::NoRealRail);
+    }
+    Ok(Looking { queries: Arc::new(sql), clock, rails, simulator_book })
+}
+
+/// Live mode goes by a clock that nobody moved.
+async fn refuse_a_moved_clock(config: &Config, sql: &Sql) -> Result<(), ComposeError> {
+    if config.mode.value == Mode::Live && sql.clock_offset().await? > Duration::ZERO {
+        return Err(ComposeError::ClockWasMoved);
+    }
+    Ok(())
 }
 
 async fn existing_database(config: &Config) -> Result<Sql, ComposeError> {
@@ -147,9 +185,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
     let sql = Arc::new(sql);
     let clock: Arc<dyn Clock> = sql.clone();
     let is_test = config.mode.value == Mode::Test;
-    if !is_test && sql.clock_offset().await? > Duration::ZERO {
-        return Err(ComposeError::ClockWasMoved);
-    }
+    refuse_a_moved_clock(config, &sql).await?;
     let simulator = if is_test { Some(simulator(config, ids.clone(), clock.clone()).await?) } else { None };
     let rails = rails(config, simulator.clone())?;
     let service = Service {
@@ -209,11 +245,16 @@ pub async fn simulator_http(config: &Config, secret: Option<Vec<u8>>) -> Result<
 
 /// In test mode the simulator is where somebody is paid who has no destination; in live mode there is none.
 fn rails(config: &Config, simulator: Option<Simulator>) -> Result<Rails, ComposeError> {
-    let simulator = simulator.map(|simulator| Arc::new(simulator) as Arc<dyn PayoutRail>);
-    let real = config.stripe.as_ref().map(|stripe| stripe_connect(config.mode.value, stripe)).transpose()?;
-    let mut rails = simulator.into_iter().chain(real);
+    let mut rails = all_rails(config, simulator)?.into_iter();
     let default = rails.next().ok_or(ComposeError::NoRealRail)?;
     Ok(Rails::new(default, rails))
+}
+
+/// The simulator first, if there is one.
+fn all_rails(config: &Config, simulator: Option<Simulator>) -> Result<Vec<Arc<dyn PayoutRail>>, ComposeError> {
+    let simulator = simulator.map(|simulator| Arc::new(simulator) as Arc<dyn PayoutRail>);
+    let real = config.stripe.as_ref().map(|stripe| stripe_connect(config.mode.value, stripe)).transpose()?;
+    Ok(simulator.into_iter().chain(real).collect())
 }
 
 fn stripe_connect(mode: Mode, config: &StripeConfig) -> Result<Arc<dyn PayoutRail>, ComposeError> {

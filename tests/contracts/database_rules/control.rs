@@ -1,7 +1,8 @@
 //! Nobody approves what they made, nobody confirms what they proposed, and what was said stays said.
 
 use super::{
-    assert_append_only, assert_check, assert_never_removed, assert_refused, databases, lived_in, run, run_with,
+    assert_append_only, assert_check, assert_never_removed, assert_refused, databases, is_postgres, lived_in, run,
+    run_with,
 };
 use crate::contracts::sample::{approval, audited, policy, proposal, said, taken};
 use adapters::sql::Sql;
@@ -10,6 +11,7 @@ use app::{
     ports::{Clock, PayoutQueries, PayoutRepository, queries::BatchFilter, rail::Seen},
 };
 use domain::ids::BatchId;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 
 on_every_database! {
     nobody_approves_what_they_made
@@ -43,21 +45,58 @@ async fn decided(sql: &Sql) {
 
 /// The yes of `approver` to the only batch, which `maker` is said to have scheduled.
 async fn approve(sql: &Sql, maker: &str, approver: &str) -> Result<u64, String> {
+    approve_over(sql.database(), only_batch(sql).await, maker, approver).await
+}
+
+async fn approve_over(
+    connection: &impl ConnectionTrait,
+    batch: BatchId,
+    maker: &str,
+    approver: &str,
+) -> Result<u64, String> {
     let statement = "INSERT INTO approvals (batch_id, maker, approver, items, hash, created_at)
                      VALUES ($1, $2, $3, '{}', $4, 0)";
-    let values = [only_batch(sql).await.uuid().into(), maker.into(), approver.into(), vec![9_u8; 32].into()];
-    run_with(sql.database(), statement, values).await.map_err(|error| error.to_string().to_lowercase())
+    let values = [batch.uuid().into(), maker.into(), approver.into(), vec![9_u8; 32].into()];
+    run_with(connection, statement, values).await.map_err(|error| error.to_string().to_lowercase())
 }
 
 async fn nobody_approves_what_they_made(sql: &Sql) {
     lived_in(sql).await;
+    let (by_maker, by_another) =
+        if is_postgres(sql) { ("check constraint", "foreign key") } else { ("maker_is_checker", "maker_is_checker") };
     let error = approve(sql, "usr_operator", "usr_operator").await.expect_err("they made it");
-    assert!(error.contains("check constraint"), "{error}");
+    assert!(error.contains(by_maker), "{error}");
     let error = approve(sql, "usr_fake", "usr_operator").await.expect_err("somebody else made it");
-    assert!(error.contains("foreign key"), "{error}");
+    assert!(error.contains(by_another), "{error}");
     assert_refused(sql, "UPDATE batches SET scheduled_by = 'usr_fake'", "append_only").await;
     assert_eq!(approve(sql, "usr_operator", "usr_ann").await, Ok(1));
     approve(sql, "usr_operator", "usr_ann").await.expect_err("they said it before");
+}
+
+/// As the sqlite3 shell comes, and worse: a connection that holds neither foreign keys nor CHECKs.
+#[tokio::test]
+async fn a_connection_without_foreign_keys_approves_nothing_that_it_made() {
+    let (sql, folder) = databases::sqlite().await;
+    lived_in(&sql).await;
+    let batch = only_batch(&sql).await;
+    let lax = Database::connect(ConnectOptions::new(databases::sqlite_url(&folder)).max_connections(1).to_owned());
+    let lax = lax.await.unwrap();
+    for pragma in ["foreign_keys = OFF", "ignore_check_constraints = ON"] {
+        lax.execute_unprepared(&format!("PRAGMA {pragma}")).await.unwrap();
+    }
+    let nobody: BatchId = "batch_00000000000000000000000000".parse().unwrap();
+    for (batch, maker, approver) in [
+        (batch, "usr_operator", "usr_operator"),
+        (batch, "usr_zoe", "usr_operator"),
+        (batch, "usr_zoe", "usr_ann"),
+        (nobody, "usr_zoe", "usr_operator"),
+    ] {
+        let error = approve_over(&lax, batch, maker, approver).await.expect_err("a false maker");
+        assert!(error.contains("maker_is_checker"), "{maker} {approver}: {error}");
+    }
+    lax.execute_unprepared("UPDATE batches SET scheduled_by = 'usr_zoe'").await.expect_err("they made it");
+    // It is held for no other reason: what is true is taken over this connection, too.
+    assert_eq!(approve_over(&lax, batch, "usr_operator", "usr_ann").await, Ok(1));
 }
 
 async fn nobody_confirms_what_they_proposed(sql: &Sql) {

@@ -15,7 +15,10 @@ use domain::{
     ledger::Account,
     recipient::RailId,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// Entries of a rail's book read at a time.
 const PAGE: u32 = 1000;
@@ -99,18 +102,88 @@ impl Failure for CheckBooksError {
     }
 }
 
+/// What was compared, and what was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// What was compared.
+    pub trial: TrialBalance,
+    /// The rails whose own books were not.
+    pub unread: Vec<Unread>,
+    /// The rails whose own books were read and have nothing at all, though something is booked as executed over them.
+    pub blank: Vec<RailId>,
+}
+
+/// A rail whose own book was not compared with ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Which.
+    pub rail: RailId,
+    /// Why not.
+    pub why: WhyUnread,
+}
+
+/// Why the book of a rail was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyUnread {
+    /// It has none that anybody can read.
+    NoBook,
+    /// It cannot be asked now.
+    Down(RailDown),
+    /// Payments went over it, and it is not configured here.
+    NotConfigured,
+}
+
 /// Compares everything.
 ///
 /// # Errors
 /// See [`CheckBooksError`].
 pub async fn check_books(queries: &dyn PayoutQueries, rails: &Rails) -> Result<TrialBalance, CheckBooksError> {
-    let books = queries.books().await?;
-    let mut checks = ledger_checks(&books);
-    for rail in rails.all() {
-        // Read after the ledger: what the ledger calls paid is in the book by then.
-        checks.extend(rail_check(queries, rail.as_ref(), &books).await?);
+    let Compared { trial, unread, .. } = compare_books(queries, rails.all()).await?;
+    for Unread { why, .. } in unread {
+        match why {
+            WhyUnread::Down(down) => return Err(down.into()),
+            WhyUnread::NoBook | WhyUnread::NotConfigured => {}
+        }
     }
-    Ok(TrialBalance { balances: books.balances, checks })
+    Ok(trial)
+}
+
+/// Compares what can be compared, and says what cannot: a rail that cannot be asked says nothing about the books.
+///
+/// # Errors
+/// If the store cannot be used.
+pub async fn compare_books<'a>(
+    queries: &dyn PayoutQueries,
+    rails: impl IntoIterator<Item = &'a Arc<dyn PayoutRail>>,
+) -> Result<Compared, StoreError> {
+    let books = queries.books().await?;
+    let (mut checks, mut unread, mut blank) = (ledger_checks(&books), Vec::new(), Vec::new());
+    let is_executed_over = |rail: &RailId| {
+        books
+            .executed
+            .iter()
+            .any(|executed| executed.rail == *rail && !executed.unresolved && executed.executed_minor > 0)
+    };
+    let mut foreign: BTreeSet<&RailId> = books.executed.iter().map(|executed| &executed.rail).collect();
+    for rail in rails {
+        let id = rail.profile().id;
+        foreign.remove(&id);
+        // Read after the ledger: what the ledger calls paid is in the book by then.
+        let why = match read_book(rail.as_ref()).await {
+            Ok(Some(book)) => {
+                if book.is_empty() && is_executed_over(&id) {
+                    blank.push(id.clone());
+                }
+                checks.extend(rail_check(queries, &id, &book, &books).await?);
+                continue;
+            }
+            Ok(None) => WhyUnread::NoBook,
+            Err(down) => WhyUnread::Down(down),
+        };
+        unread.push(Unread { rail: id, why });
+    }
+    unread.extend(foreign.into_iter().map(|rail| Unread { rail: rail.clone(), why: WhyUnread::NotConfigured }));
+    Ok(Compared { trial: TrialBalance { balances: books.balances, checks }, unread, blank })
 }
 
 type Figures = BTreeMap<(String, Currency), SumMinor>;
@@ -197,26 +270,24 @@ fn add(check: &mut Check, subject: &str, expected: SumMinor, actual: SumMinor) {
 }
 
 /// What is booked as executed, instruction by instruction, against the rail's own book. What is unresolved is
-/// open: its answer is not written down yet; so is a return whose notification is on its way. Nothing where the book
-/// cannot be read at all.
+/// open: its answer is not written down yet; so is a return whose notification is on its way.
 async fn rail_check(
     queries: &dyn PayoutQueries,
-    rail: &dyn PayoutRail,
+    id: &RailId,
+    book: &[BookEntry],
     books: &Books,
-) -> Result<Vec<Check>, CheckBooksError> {
-    let id = rail.profile().id;
-    let Some(book) = read_book(rail).await? else { return Ok(Vec::new()) };
-    let booked = books.executed.iter().filter(|executed| executed.rail == id);
+) -> Result<Vec<Check>, StoreError> {
+    let booked = books.executed.iter().filter(|executed| executed.rail == *id);
     let booked: HashMap<String, &Executed> =
         booked.map(|executed| (executed.instruction.to_string(), executed)).collect();
-    let newer = written_down_meanwhile(queries, &booked, &book).await?;
+    let newer = written_down_meanwhile(queries, &booked, book).await?;
 
     let mut checks: BTreeMap<Currency, Check> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for entry in &book {
+    for entry in book {
         seen.insert(entry.key.as_str());
         let known = newer.get(&entry.key).or_else(|| booked.get(&entry.key).copied());
-        let check = check_of(&mut checks, &id, entry.executed.currency);
+        let check = check_of(&mut checks, id, entry.executed.currency);
         match known {
             Some(known) if known.unresolved || is_return_on_its_way(known, entry) => check.open += 1,
             Some(known) if known.currency == entry.executed.currency => {
@@ -226,7 +297,7 @@ async fn rail_check(
         }
     }
     for (key, known) in booked.iter().filter(|(key, _)| !seen.contains(key.as_str())) {
-        let check = check_of(&mut checks, &id, known.currency);
+        let check = check_of(&mut checks, id, known.currency);
         if known.unresolved {
             check.open += 1;
         } else {
@@ -243,9 +314,14 @@ fn is_return_on_its_way(known: &Executed, entry: &BookEntry) -> bool {
     known.currency == entry.executed.currency && missing > 0 && missing <= SumMinor::from(entry.returned_minor)
 }
 
+/// What the comparison with a rail's own book is called.
+pub fn rail_book(rail: &RailId) -> String {
+    format!("rail_book:{rail}")
+}
+
 fn check_of<'a>(checks: &'a mut BTreeMap<Currency, Check>, rail: &RailId, currency: Currency) -> &'a mut Check {
     checks.entry(currency).or_insert_with(|| Check {
-        name: format!("rail_book:{rail}"),
+        name: rail_book(rail),
         currency: Some(currency),
         expected: 0,
         actual: 0,
@@ -259,7 +335,7 @@ async fn written_down_meanwhile(
     queries: &dyn PayoutQueries,
     booked: &HashMap<String, &Executed>,
     book: &[BookEntry],
-) -> Result<HashMap<String, Executed>, CheckBooksError> {
+) -> Result<HashMap<String, Executed>, StoreError> {
     let unexplained = |entry: &&BookEntry| {
         booked.get(&entry.key).is_none_or(|known| known.executed_minor != SumMinor::from(entry.executed.amount_minor))
     };

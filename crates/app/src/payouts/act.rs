@@ -1,6 +1,6 @@
 //! What every action of a person on a batch or an item has in common: who acts, and why it may not be done.
 
-use super::{batch_work::BatchWork, cancel_item, conclude::Contradiction, hold_item};
+use super::{batch_work::BatchWork, cancel_item, conclude::Contradiction, hold_item, why_unpaid::next_step};
 use crate::{
     RACES_MAX,
     change::Change,
@@ -11,8 +11,9 @@ use crate::{
 use domain::{
     audit::{Actor, AuditEntry},
     batch::Batch,
-    ids::{AuditId, BatchId, ItemId},
+    ids::{AuditId, BatchId, ItemId, RecipientId},
     item::{Item, ItemStatus},
+    recipient::HoldReason,
     timestamp::Timestamp,
 };
 use serde_json::Value;
@@ -110,6 +111,14 @@ pub enum ActError {
         /// The state it is in.
         status: &'static str,
     },
+    /// The item waits for its recipient, who may still not be paid: nobody releases past that.
+    #[error("the item stays held: `{recipient}` may not be paid now (`{}`). {}", .reason.as_str(), next_step(*.reason))]
+    RecipientHeld {
+        /// Who.
+        recipient: RecipientId,
+        /// Why.
+        reason: HoldReason,
+    },
     /// The rail does not give it up.
     #[error("the rail does not give it up: {0}")]
     RecallRefused(String),
@@ -142,6 +151,7 @@ impl Failure for ActError {
             Self::BatchNotFound(_) => "batch_not_found",
             Self::ItemNotFound(_) => "item_not_found",
             Self::NotNow { .. } | Self::NothingToDo { .. } => "wrong_state",
+            Self::RecipientHeld { .. } => "recipient_held",
             Self::RecallRefused(_) => "recall_refused",
             Self::RecallUnknown(_) => "unavailable",
             Self::Key(error) => error.code(),
@@ -152,7 +162,9 @@ impl Failure for ActError {
     fn class(&self) -> Class {
         match self {
             Self::BatchNotFound(_) | Self::ItemNotFound(_) => Class::NotFound,
-            Self::NotNow { .. } | Self::NothingToDo { .. } | Self::RecallRefused(_) => Class::Conflict,
+            Self::NotNow { .. } | Self::NothingToDo { .. } | Self::RecipientHeld { .. } | Self::RecallRefused(_) => {
+                Class::Conflict
+            }
             Self::RecallUnknown(_) => Class::Unavailable,
             Self::Key(error) => error.class(),
             Self::Contradiction(_) => Class::Internal,
@@ -166,7 +178,7 @@ impl Failure for ActError {
 pub enum Action {
     /// Holds an item that is scheduled, until an operator releases it.
     HoldItem(ItemId),
-    /// Releases an item that is held, whatever for.
+    /// Releases an item that is held, unless its recipient may still not be paid.
     ReleaseItem(ItemId),
     /// Has an item sent again that failed or came back.
     RetryItem(ItemId),

@@ -4,12 +4,12 @@ use super::{
     act::{ActError, Acted, Acting},
     batch_work::BatchWork,
     conclude::Contradiction,
+    plan::{destination_of, in_the_way},
 };
 use crate::{
     change::Change,
     job::Wake,
-    ports::{StoreError, repository::BatchForExecution},
-    revenue::hold,
+    ports::{StoreError, rail::Preflight, repository::BatchForExecution},
 };
 use domain::{
     ids::{BatchId, ItemId, RecipientId},
@@ -31,8 +31,9 @@ pub(super) async fn hold_item(acting: Acting<'_>, item: ItemId) -> Result<(Acted
     Ok((Acted::of(&work, &[item], Vec::new()), change))
 }
 
-/// Releases an item that is held, whatever for. What stands in the way of paying it still does: it is held again if the
-/// recipient may not be paid, or cannot be.
+/// Releases an item that is held, unless its recipient may not be paid, or cannot be: nobody releases past that, only a
+/// change of the recipient does. What an operator held is free of that hold all the same, and waits for its recipient
+/// from here on.
 pub(super) async fn release_item(acting: Acting<'_>, item: ItemId) -> Result<(Acted, Change), ActError> {
     let found = acting.batch_of(item).await?;
     let mut work = BatchWork::new(found.batch, found.items, acting.actor.clone(), acting.ids);
@@ -40,8 +41,40 @@ pub(super) async fn release_item(acting: Acting<'_>, item: ItemId) -> Result<(Ac
     if status != ItemStatus::PendingKyc {
         return Err(ActError::NotNow { action: "released", status });
     }
+    let held = work.item(item).ok_or(ActError::ItemNotFound(item))?.clone();
+    let obstacle = obstacle(&held, acting).await?;
+    if let Some(reason) = obstacle
+        && held.state().hold_reason() != Some(HoldReason::OperatorHold)
+    {
+        return Err(ActError::RecipientHeld { recipient: held.recipient, reason });
+    }
     step(&mut work, item, ItemStep::Release, acting)?;
+    if let Some(reason) = obstacle {
+        step(&mut work, item, ItemStep::Hold(reason), acting)?;
+    }
     Ok((Acted::of(&work, &[item], Vec::new()), woken(&mut work, acting)))
+}
+
+/// Why a held item could not be paid if it were released now, if so. What the rail holds, the rail is asked about: whoever
+/// releases it believes that the recipient has acted, and it alone knows.
+async fn obstacle(held: &Item, acting: Acting<'_>) -> Result<Option<HoldReason>, StoreError> {
+    let known = acting.repository.recipients(std::slice::from_ref(&held.recipient)).await?;
+    let recipient = known.first().map(|stored| &stored.value);
+    if let Some(reason) = in_the_way(acting.rails, held, recipient) {
+        return Ok(Some(reason));
+    }
+    if held.state().hold_reason() != Some(HoldReason::RecipientMustAct) {
+        return Ok(None);
+    }
+    let destination = destination_of(recipient, acting.rails);
+    let preflight = match acting.rails.get(&destination.rail) {
+        Some(rail) => rail.preflight(&destination).await,
+        None => Preflight::CannotTell,
+    };
+    Ok(match preflight {
+        Preflight::MustAct { .. } => Some(HoldReason::RecipientMustAct),
+        Preflight::Ready | Preflight::CannotTell => None,
+    })
 }
 
 /// Has an item sent again that failed or came back: by a new instruction, under a new key.
@@ -83,8 +116,9 @@ fn retry(
     recipients: &HashMap<RecipientId, Recipient>,
     acting: Acting<'_>,
 ) -> Result<(), Contradiction> {
-    let recipient = work.item(item).and_then(|item| recipients.get(&item.recipient));
-    let step_taken = match hold(recipient, false, acting.rails) {
+    let failed = work.item(item);
+    let obstacle = failed.and_then(|item| in_the_way(acting.rails, item, recipients.get(&item.recipient)));
+    let step_taken = match obstacle {
         Some(reason) => ItemStep::RetryHeld(reason),
         None => ItemStep::Retry,
     };

@@ -6,6 +6,7 @@
 use crate::{
     change::Stored,
     ports::{PayoutRepository, Rails, StoreError, repository::BatchForExecution},
+    revenue::hold,
 };
 use domain::{
     approval::{Approval, ApprovedItem, ContentHash, content_hash, destination_hash, given},
@@ -13,7 +14,7 @@ use domain::{
     ids::{ItemId, RecipientId},
     item::{Item, ItemStatus},
     policy::{ApprovalFacts, Policy},
-    recipient::{Destination, Recipient},
+    recipient::{Destination, HoldReason, Recipient},
     timestamp::Timestamp,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -165,4 +166,16 @@ fn is_unsent(item: &Item) -> bool {
 /// Where somebody is paid now.
 pub(crate) fn destination_of(recipient: Option<&Recipient>, rails: &Rails) -> Destination {
     recipient.map_or_else(|| Destination::bare(rails.default_id().clone()), |known| known.destination.clone())
+}
+
+/// Why an item cannot be sent to its recipient as they are known now, if so: they may not be paid, or their rail cannot
+/// pay to their details.
+pub(crate) fn in_the_way(rails: &Rails, item: &Item, recipient: Option<&Recipient>) -> Option<HoldReason> {
+    // Nobody but the model says that somebody is not known yet: as long as nobody registers them, they are not.
+    let is_placeholder = item.state().hold_reason() == Some(HoldReason::RecipientPlaceholder);
+    hold(recipient, is_placeholder, rails).or_else(|| {
+        let destination = destination_of(recipient, rails);
+        let is_usable = rails.get(&destination.rail).is_some_and(|rail| rail.check(&destination).is_ok());
+        (!is_usable).then_some(HoldReason::DestinationUnusable)
+    })
 }

@@ -93,23 +93,38 @@ fn scheduled(details: &ItemDetails, now: Timestamp) -> Why {
     }
 }
 
+/// What ends such a hold.
+pub(super) fn next_step(reason: HoldReason) -> &'static str {
+    held_for(reason).1
+}
+
 fn held(reason: HoldReason) -> Why {
-    let (message, next) = match reason {
-        HoldReason::RecipientPending => {
-            ("The recipient is `pending`.", "Register the recipient as `active` once they have done what is missing.")
-        }
-        HoldReason::RecipientBlocked => {
-            ("The recipient is `blocked`.", "Register the recipient as `active` when they may be paid.")
-        }
-        HoldReason::RecipientPlaceholder => {
-            ("The recipient stands for somebody who is not known yet.", "Register the recipient.")
-        }
-        HoldReason::RecipientUnregistered => {
-            ("Nobody registered the recipient, and the rail pays no strangers.", "Register the recipient.")
-        }
+    let (message, next) = held_for(reason);
+    Why::new(reason.as_str(), message, next)
+}
+
+/// A sentence of each reason, and what to do.
+fn held_for(reason: HoldReason) -> (&'static str, &'static str) {
+    match reason {
+        HoldReason::RecipientPending => (
+            "The recipient is `pending`.",
+            "Once they have done what is missing, register the recipient as `active` (`PUT /recipients/{recipientId}`): that releases the item.",
+        ),
+        HoldReason::RecipientBlocked => (
+            "The recipient is `blocked`.",
+            "When they may be paid, register the recipient as `active` (`PUT /recipients/{recipientId}`): that releases the item.",
+        ),
+        HoldReason::RecipientPlaceholder => (
+            "The recipient stands for somebody who is not known yet.",
+            "Register the recipient (`PUT /recipients/{recipientId}`): that releases the item.",
+        ),
+        HoldReason::RecipientUnregistered => (
+            "Nobody registered the recipient, and the rail pays no strangers.",
+            "Register the recipient (`PUT /recipients/{recipientId}`): that releases the item.",
+        ),
         HoldReason::DestinationUnusable => (
             "The rail cannot pay to the recipient's details.",
-            "Register the recipient with details that the rail takes.",
+            "Register the recipient with details that the rail takes (`PUT /recipients/{recipientId}`): that releases the item.",
         ),
         HoldReason::InstructionImpossible => (
             "The rail takes the details, and cannot put the payment into an instruction.",
@@ -120,8 +135,7 @@ fn held(reason: HoldReason) -> Why {
             "Have the recipient do it; then register their details or release the item.",
         ),
         HoldReason::OperatorHold => ("An operator holds it.", "An operator releases the item, or cancels it."),
-    };
-    Why::new(reason.as_str(), message, next)
+    }
 }
 
 fn processing(details: &ItemDetails, instruction: Option<&Instruction>) -> Why {

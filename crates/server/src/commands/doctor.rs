@@ -30,15 +30,15 @@ pub(super) async fn run(config: &Config) -> Outcome {
     outln!("");
 
     let key = check("signing key", signing_key(config).map(|_| "ok".to_owned()));
-    let service = compose::existing_service(config).await;
-    let reached = match &service {
-        Ok(service) => service.queries.ping().await.map_err(|error| format!("{error:?}")),
+    let looking = compose::looking(config).await;
+    let reached = match &looking {
+        Ok(looking) => looking.queries.ping().await.map_err(|error| format!("{error:?}")),
         Err(error) => Err(error.to_string()),
     };
     let database = check("database", reached.map(|()| "reached, schema up to date".to_owned()));
-    let clock = match &service {
-        Ok(service) => {
-            check("clock", service.clock.now().await.map(|now| now.to_string()).map_err(|error| format!("{error:?}")))
+    let clock = match &looking {
+        Ok(looking) => {
+            check("clock", looking.clock.now().await.map(|now| now.to_string()).map_err(|error| format!("{error:?}")))
         }
         Err(_) => false,
     };

@@ -5,6 +5,7 @@ mod m0001_foundation;
 mod m0002_idempotency;
 mod m0003_revenue_engine;
 mod m0004_control;
+mod m0005_maker;
 mod rules;
 mod script;
 
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_idempotency::MIGRATION),
             Box::new(m0003_revenue_engine::MIGRATION),
             Box::new(m0004_control::MIGRATION),
+            Box::new(m0005_maker::MIGRATION),
         ]
     }
 }

@@ -7,7 +7,6 @@ use crate::{
     },
 };
 use domain::money::Money;
-use std::sync::Arc;
 
 const A: u128 = 1;
 const B: u128 = 2;
@@ -256,4 +255,50 @@ async fn what_cannot_be_read_now_is_unavailable() {
     dead.expect_book().returning(|_, _| Err(RailDown("no".into())));
     let error = check_books(&queries, &Rails::new(Arc::new(dead), [])).await.unwrap_err();
     assert_eq!((error.code(), error.class()), ("unavailable", Class::Unavailable));
+}
+
+async fn compared(books: Books, rails: &[Arc<dyn PayoutRail>]) -> Compared {
+    let mut queries = MockPayoutQueries::new();
+    queries.expect_books().return_once(move || Ok(books));
+    queries.expect_executed().returning(|_| Ok(vec![]));
+    compare_books(&queries, rails).await.unwrap()
+}
+fn unread(why: WhyUnread) -> Vec<Unread> {
+    vec![Unread { rail: "simulator".parse().unwrap(), why }]
+}
+
+#[tokio::test]
+async fn what_could_not_be_asked_is_said_and_is_no_difference() {
+    let down = || RailDown("no".into());
+    let mut dead = rail("simulator", true);
+    dead.expect_book().returning(move |_, _| Err(down()));
+    let none: &[Arc<dyn PayoutRail>] = &[];
+    for (rails, why) in [
+        (&[Arc::new(dead) as Arc<dyn PayoutRail>][..], WhyUnread::Down(down())),
+        (&[Arc::new(with_book(None)) as Arc<dyn PayoutRail>], WhyUnread::NoBook),
+        (none, WhyUnread::NotConfigured),
+    ] {
+        let compared = compared(books(), rails).await;
+        assert!(compared.trial.is_balanced() && compared.blank.is_empty(), "{compared:?}");
+        assert!(compared.trial.checks.iter().all(|check| !check.name.starts_with("rail_book")));
+        assert_eq!(compared.unread, unread(why));
+    }
+    // The rest is compared all the same.
+    let mut wrong = books();
+    wrong.unbalanced_transactions = 1;
+    let compared = compared(wrong, none).await;
+    assert_eq!(failing(&compared.trial), ["transactions_balance"]);
+    assert_eq!(compared.unread, unread(WhyUnread::NotConfigured));
+}
+
+#[tokio::test]
+async fn a_book_that_has_nothing_at_all_is_named_if_something_is_booked() {
+    let blank = |book: Vec<BookEntry>| [Arc::new(with_book(Some(book))) as Arc<dyn PayoutRail>];
+    let found = compared(books(), &blank(vec![])).await;
+    assert_eq!((found.blank, found.unread), (vec!["simulator".parse().unwrap()], vec![]));
+    assert_eq!(found.trial.checks.last().unwrap().expected, 40);
+    for executed in [vec![], vec![executed(A, 40, true)], vec![executed(A, 0, false)]] {
+        assert!(compared(Books { executed, ..books() }, &blank(vec![])).await.blank.is_empty());
+    }
+    assert!(compared(books(), &blank(vec![entry(A, 40)])).await.blank.is_empty());
 }

@@ -10,13 +10,12 @@ use crate::{
     payouts::{
         batch_work::BatchWork,
         conclude::{self, Contradiction},
-        plan::{Plan, destination_of},
+        plan::{Plan, destination_of, in_the_way},
     },
     ports::{
         PayoutRail, PayoutRepository, Rails, StoreError,
         rail::{Order, Preflight},
     },
-    revenue::hold,
 };
 use domain::{
     approval::destination_hash,
@@ -220,14 +219,10 @@ async fn known_recipients(
 
 /// What a rail is told about an item, or why it must wait.
 fn order(rails: &Rails, item: &Item, recipient: Option<&Recipient>, currency: Currency) -> Result<Order, HoldReason> {
-    // Nobody but the model says that somebody is not known yet: as long as nobody registers them, they are not.
-    let is_placeholder = item.state().hold_reason() == Some(HoldReason::RecipientPlaceholder);
-    if let Some(reason) = hold(recipient, is_placeholder, rails) {
+    if let Some(reason) = in_the_way(rails, item, recipient) {
         return Err(reason);
     }
     let destination = destination_of(recipient, rails);
-    let rail = rails.get(&destination.rail).ok_or(HoldReason::DestinationUnusable)?;
-    rail.check(&destination).map_err(|_| HoldReason::DestinationUnusable)?;
     Ok(Order {
         item: item.id,
         wire_ref: String::new(),

@@ -338,7 +338,10 @@ impl Actions {
 
     /// Release an item
     ///
-    /// Whatever it was held for. If its recipient may still not be paid, it is held again.
+    /// An item that an operator holds, or that is to be tried again at its rail. What waits for its recipient is released
+    /// by `PUT /recipients/{recipientId}`, which makes them payable, and by nobody else: as long as they may not be paid,
+    /// this answers 409 `recipient_held` and says what to do. If an operator holds the item of such a recipient, that
+    /// hold ends and the item stays `pending_kyc` for the recipient, as the answer says.
     #[oai(path = "/payouts/items/:itemId/release", method = "post", operation_id = "releaseItem", tag = "Tag::Payouts")]
     async fn release(
         &self,

@@ -5,7 +5,10 @@ use app::{
     failure::Failure,
     idempotency::claim_key::ClaimKeyError,
     ledger::check_books::CheckBooksError,
-    payouts::{explain_item::ExplainItemError, pay_carried::PayCarriedError, schedule_payouts::SchedulePayoutsError},
+    payouts::{
+        act::ActError, explain_item::ExplainItemError, pay_carried::PayCarriedError,
+        schedule_payouts::SchedulePayoutsError,
+    },
     ports::{CommitError, StoreError, rail::RailDown},
     recipients::{register_recipient::RegisterRecipientError, show_balance::ShowBalanceError},
     revenue::{
@@ -72,6 +75,7 @@ fn use_cases() -> String {
         ("pay what is carried", Box::new(PayCarriedError::RecipientNotFound(nobody()))),
         ("pay what is carried", Box::new(PayCarriedError::NothingCarried(nobody(), dollar))),
         ("pay what is carried", Box::new(PayCarriedError::RecipientHeld { recipient: nobody(), reason })),
+        ("release an item", Box::new(ActError::RecipientHeld { recipient: nobody(), reason })),
         ("explain an item", Box::new(ExplainItemError::ItemNotFound(item))),
         ("show a balance", Box::new(ShowBalanceError::RecipientNotFound(nobody()))),
         ("check the books", Box::new(CheckBooksError::Rail(RailDown(String::new())))),
