@@ -38,11 +38,11 @@ async fn all_at_once<T: Send + 'static>(ports: &Ports, changes: Vec<(T, Change)>
 }
 
 fn batch_of(change: &Change) -> BatchId {
-    let batches = change.insert.iter().filter_map(|new| match new {
+    let mut batches = change.insert.iter().filter_map(|new| match new {
         New::Batch(batch) => Some(batch.id),
         _ => None,
     });
-    batches.last().expect("each has a batch")
+    batches.next_back().expect("each has a batch")
 }
 
 async fn assert_stored_if_accepted<T>(ports: &Ports, answers: &Answers<T>) {

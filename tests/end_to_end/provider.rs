@@ -9,7 +9,7 @@ use crate::harness::{
     home::{Engine, Home},
     on_both_databases,
     process::{PATIENCE, Process, Ran, disburse, run},
-    sql::{connect, value},
+    sql::{connect, execute, value},
     stripe::{SECRET_KEY, Stripe, sign},
     tools::free_port,
     world::{World, list, text},
@@ -142,10 +142,7 @@ async fn a_book_that_verify_cannot_see_is_no_difference(engine: Engine) {
     provider.kill();
     assert_unseen(&world.verify().await, "cannot be asked now");
     let database = connect(&world.home().database_url()).await;
-    database
-        .execute_unprepared("UPDATE items SET status = 'failed', reason = 'x', reference = NULL")
-        .await
-        .expect("SQL");
+    execute(&database, "UPDATE items SET status = 'failed', reason = 'x', reference = NULL").await;
     let verified = world.verify().await;
     assert_eq!(verified.code, 6, "{}{}", verified.stdout, verified.stderr);
     let last = verified.stdout.ends_with("\nBOOKS NOT BALANCED\n");
