@@ -1,6 +1,10 @@
 //! A provider that loses calls and answers, says things twice, late, in the wrong order or not at all; and forgers.
 
-use super::states::payment::{NET, Payment};
+use super::{
+    promises::assert_paid_exactly_once,
+    release, shares,
+    states::payment::{NET, Payment},
+};
 use crate::harness::{
     acting::{number, sign},
     home::Engine,
@@ -32,6 +36,7 @@ on_both_databases! {
     two_people_can_say_each_thing_that_can_have_become_of_it
     each_code_of_a_refusal_does_what_its_class_says
     a_refusal_because_of_us_pauses_the_rail
+    who_waits_for_a_rail_goes_on_as_soon_as_it_is_back
     what_may_pass_is_tried_so_often_and_then_fails
 }
 
@@ -408,14 +413,31 @@ async fn a_refusal_because_of_us_pauses_the_rail(engine: Engine) {
         tokio::time::sleep(Duration::from_millis(300)).await;
         other.stands("scheduled", &[], &[], "queued").await;
         world.advance(70).await;
-        // One call tries whether the rail is back; whoever came beside it comes again a while later.
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        world.advance(20).await;
         let moved = [&moved[..], &["worker record_intent", "rail settle"]].concat();
         payment.stands("paid", &moved, &["sent", "refused", "sent", "paid"], "paid").await;
         other.stands("paid", &["worker record_intent", "rail settle"], &["sent", "paid"], "paid").await;
         assert_nothing_paid_twice(&world, &[&payment, &other]).await;
     }
+}
+
+/// One 429 that asks for a second costs about a second, whoever got it.
+async fn who_waits_for_a_rail_goes_on_as_soon_as_it_is_back(engine: Engine) {
+    const BATCHES: usize = 8;
+    let world = World::new(engine).await;
+    world.publish_model("prj_soon", &shares(&[("rec_soon", 1)])).await;
+    world.fault(&json!({ "behaviour": "rate_limit", "times": 1, "retryAfterSeconds": 1 })).await;
+    let since = Instant::now();
+    let mut batches = BTreeSet::new();
+    for n in 0..BATCHES {
+        batches.insert(world.scheduled(&release(&format!("esc_soon{n}"), "prj_soon", 10_000, "USD")).await);
+    }
+    for batch in &batches {
+        world.batch_once(batch, |batch| batch["status"] == "completed").await;
+    }
+    let took = since.elapsed();
+    assert!(took >= Duration::from_secs(1), "the rail asked for a second: {took:?}");
+    assert!(took < Duration::from_secs(8), "a second's pause took {took:?}");
+    assert_paid_exactly_once(&world, &batches).await;
 }
 
 async fn what_may_pass_is_tried_so_often_and_then_fails(engine: Engine) {

@@ -134,7 +134,7 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let mut paused = BTreeSet::new();
 
     let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);
-    let Asked { mut heard, again } = ask(ports, unresolved, waiting, now, &mut looks, &mut paused).await;
+    let Asked { mut heard, again } = ask(ports, (batch, unresolved), waiting, now, &mut looks, &mut paused).await;
     let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
     heard.extend(submit(ports, sending, (now, leaves_by), &mut paused).await);
 
@@ -232,7 +232,7 @@ struct Asked {
 /// Asks the rails what became of instructions found sent.
 async fn ask(
     ports: Ports<'_>,
-    unresolved: Vec<Stored<Instruction>>,
+    (batch, unresolved): (BatchId, Vec<Stored<Instruction>>),
     waiting: usize,
     now: Timestamp,
     looks: &mut Looks,
@@ -257,7 +257,7 @@ async fn ask(
         let pays =
             waiting + unsent.len() + sent.iter().filter(|stored| may_replay(&profile, &stored.value, now)).count();
         asked.again.extend(unsent);
-        let (questions, again_at) = questions(ports, &profile, sent.len(), pays, now);
+        let (questions, again_at) = questions(ports, &profile, batch, (sent.len(), pays), now);
         if questions < sent.len() {
             // Who is asked for changes, so that those who stay unresolved do not keep the others waiting.
             let first = ports.dice.below(u64::try_from(sent.len()).unwrap_or_default());
@@ -314,9 +314,15 @@ async fn ask(
 
 /// How many of `wanted` questions are asked now, and when more may be. If not everything can be called, questions leave a
 /// half to calls that pay: whoever asks with every call that the rail allows, turn after turn, never pays anybody.
-fn questions(ports: Ports<'_>, rail: &RailProfile, wanted: usize, pays: usize, now: Timestamp) -> (usize, Timestamp) {
+fn questions(
+    ports: Ports<'_>,
+    rail: &RailProfile,
+    batch: BatchId,
+    (wanted, pays): (usize, usize),
+    now: Timestamp,
+) -> (usize, Timestamp) {
     let all = u32::try_from(wanted + pays).unwrap_or(u32::MAX);
-    let admitted = ports.gates.admit(rail, if wanted == 0 { 0 } else { all }, now);
+    let admitted = ports.gates.admit(rail, batch, if wanted == 0 { 0 } else { all }, now);
     let asked = match admitted.calls {
         calls if calls == all => u32::try_from(wanted).unwrap_or(u32::MAX),
         // One call is a question every other time.
@@ -379,7 +385,7 @@ async fn record_intents(
     let mut updates = Vec::new();
     for (profile, instructions) in by_rail(ports, again.into_iter()) {
         let wanted = u32::try_from(instructions.len()).unwrap_or(u32::MAX);
-        let admitted = profile.map(|profile| ports.gates.admit(&profile, wanted, now));
+        let admitted = profile.map(|profile| ports.gates.admit(&profile, work.batch().id, wanted, now));
         for (place, before) in (0..).zip(instructions) {
             if admitted.is_none_or(|admitted| place >= admitted.calls) {
                 looks.at(admitted.map_or(now.after(LOOK_AGAIN.1), |admitted| admitted.again_at));
@@ -424,7 +430,7 @@ async fn new_instructions(
         let profile = rail.profile();
         let grain = usize::try_from(profile.items_max).unwrap_or(1).max(1);
         let wanted = u32::try_from(orders.len().div_ceil(grain)).unwrap_or(u32::MAX);
-        let admitted = ports.gates.admit(&profile, wanted, now);
+        let admitted = ports.gates.admit(&profile, work.batch().id, wanted, now);
         if admitted.calls < wanted {
             looks.sending_from = looks.sending_from.max(admitted.again_at);
         }
