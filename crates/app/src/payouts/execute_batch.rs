@@ -21,6 +21,7 @@ use crate::{
     job::{Lease, LeaseStep},
     ports::{
         Clock, CommitError, Dice, Ids, PayoutRail, PayoutRepository, Rails, StoreError,
+        queries::RailPause,
         rail::{Lookup, Order, Preflight, RailEvent, RailProfile, Seen, Submit},
         repository::{BatchForExecution, StoredCounter},
     },
@@ -41,7 +42,6 @@ use domain::{
     timestamp::Timestamp,
 };
 use futures_util::future::join_all;
-use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -131,10 +131,10 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let mut work = BatchWork::new(stored, items, Actor::worker(), ports.ids);
     work.plan(plan.due_at(), plan.approvals());
     let mut looks = Looks { now, next: None, sending_from: now };
-    let mut paused = BTreeSet::new();
+    let mut paused = BTreeMap::new();
 
     let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);
-    let Asked { mut heard, again } = ask(ports, (batch, unresolved), waiting, now, &mut looks, &mut paused).await;
+    let Asked { mut heard, again } = ask(ports, batch, unresolved, waiting, now, &mut looks).await;
     let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
     heard.extend(submit(ports, sending, (now, leaves_by), &mut paused).await);
 
@@ -149,9 +149,11 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     };
     let mut change = work.take_change(step, now);
     conclusion.into_change(&mut change);
-    for rail in paused {
+    for (rail, says) in paused {
+        let about = RailPause::about(&rail, &says);
+        tracing::error!(alarm = Alarm::RailPaused.as_str(), what = %about, "a person is needed");
         let id = EventId::new(ports.ids.fresh());
-        change.publish.push(Event::alarm(id, Alarm::RailPaused, (Some(batch), None), json!({ "rail": rail }), now));
+        change.publish.push(Event::alarm(id, Alarm::RailPaused, (Some(batch), None), about, now));
     }
     Ok(ports.repository.commit(change).await?)
 }
@@ -232,11 +234,11 @@ struct Asked {
 /// Asks the rails what became of instructions found sent.
 async fn ask(
     ports: Ports<'_>,
-    (batch, unresolved): (BatchId, Vec<Stored<Instruction>>),
+    batch: BatchId,
+    unresolved: Vec<Stored<Instruction>>,
     waiting: usize,
     now: Timestamp,
     looks: &mut Looks,
-    paused: &mut BTreeSet<RailId>,
 ) -> Asked {
     let mut asked = Asked { heard: Vec::new(), again: Vec::new() };
     let mut calls = Vec::new();
@@ -285,9 +287,8 @@ async fn ask(
     for (profile, before, lookup) in answers.await {
         is_told_something |= !matches!(lookup, Lookup::CannotTell { .. });
         let came = if matches!(lookup, Lookup::CannotTell { .. }) { Came::Nothing } else { Came::Answer };
-        if ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now) {
-            paused.insert(profile.id.clone());
-        }
+        // What is answered to a question blames nobody.
+        ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now);
         let instruction = &before.value;
         let answer = match lookup {
             Lookup::Found(events) => Answer::Said { reference: None, events },
@@ -612,7 +613,7 @@ async fn submit(
     ports: Ports<'_>,
     sending: Vec<Stored<Instruction>>,
     (now, leaves_by): (Timestamp, Duration),
-    paused: &mut BTreeSet<RailId>,
+    paused: &mut BTreeMap<RailId, String>,
 ) -> Vec<Heard> {
     let calls = sending.into_iter().map(|before| async {
         let rail = ports.rails.get(&before.value.rail);
@@ -630,7 +631,7 @@ async fn submit(
         if let (Some(submitted), Some(rail)) = (&submitted, &rail)
             && ports.gates.report(&rail.id, (before.value.id, came(submitted)), ports.dice, now)
         {
-            paused.insert(rail.id.clone());
+            paused.insert(rail.id.clone(), said(submitted));
         }
         let answer = match submitted {
             Some(Submit::Accepted { reference, seen }) => Answer::Said { reference, events: seen },
@@ -641,6 +642,16 @@ async fn submit(
         heard.push(Heard { before, rail, answer });
     }
     heard
+}
+
+/// What a rail says that takes nothing: its reason, or what is known of it.
+fn said(submit: &Submit) -> String {
+    match submit {
+        Submit::Refused { reason: said, .. }
+        | Submit::NotSent { cause: said, .. }
+        | Submit::Unknown { cause: said } => said.clone(),
+        Submit::Accepted { .. } => String::new(),
+    }
 }
 
 /// What came of a call, as its gate sees it.
