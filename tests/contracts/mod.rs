@@ -79,6 +79,7 @@ on_every_adapter! {
         an_update_changes_only_what_may_change
         only_unresolved_instructions_are_loaded_for_execution
         a_batch_is_read_as_of_one_moment
+        a_rail_that_paused_is_told_until_it_takes_what_is_sent_later
     }
     duplicates {
         a_second_batch_for_an_escrow_leaves_nothing_behind

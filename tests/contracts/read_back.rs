@@ -3,21 +3,21 @@
 use super::{
     Bench,
     sample::{
-        bare, booked, carried, event, first, fresh, insert, instruction, moved, read, recipient, release, seconds,
-        sent, settle, update, version,
+        all_of, bare, booked, carried, event, first, fresh, insert, instruction, moved, read, recipient, refuse,
+        release, seconds, sent, settle, update, version,
     },
 };
 use app::{
     change::{Change, New, Stored, Update},
     ports::{
-        queries::{AuditFilter, BatchFilter, EventFilter, OwedTo, TransactionFilter},
+        queries::{AuditFilter, BatchFilter, EventFilter, OwedTo, RailPause, TransactionFilter},
         repository::InForce,
     },
 };
 use domain::{
     batch::{Approvals, Batch, BatchStatus, Fingerprint},
     calculation::DeductionKind,
-    event::{Event, EventKind},
+    event::{Alarm, Event, EventKind},
     ids::{BatchId, EventId, InstructionId, ItemId, TransactionId},
     instruction::{Instruction, InstructionItem, Outcome},
     item::{Item, ItemState, ItemStatus, ItemStep},
@@ -528,4 +528,60 @@ pub async fn a_batch_is_read_as_of_one_moment(bench: &dyn Bench) {
     }
     written.unwrap();
     assert_eq!(ports.load(id).await.batch.revision, 41);
+}
+
+pub async fn a_rail_that_paused_is_told_until_it_takes_what_is_sent_later(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let release = release(ports.now().await);
+    let release =
+        ["rec_ana", "rec_bob", "rec_eva", "rec_joe", "rec_kim"].iter().fold(release, |all, who| all.pay(who, 9));
+    let release = release.book(&ports).await;
+    let batch = release.batch.id;
+    let told = async |place: usize| ports.queries.item(release.items[place].id).await.unwrap().unwrap();
+    let pauses = async |place| told(place).await.pauses;
+    let later = async || bench.pass(seconds(1)).await;
+    assert_eq!((told(4).await.rail, pauses(4).await), (None, vec![]));
+    let mut elsewhere = recipient("rec_kim", ports.now().await);
+    elsewhere.destination.rail = read("elsewhere");
+    ports.commit(insert(New::Recipient(elsewhere))).await;
+    assert_eq!(told(4).await.rail, Some(read("elsewhere")));
+
+    let before = sent(&ports, batch, &[0]).await;
+    later().await;
+    let alarm = async |alarm: Alarm, rail: &str, says: &str| {
+        let (id, now) = (EventId::new(fresh()), ports.now().await);
+        let event = Event::alarm(id, alarm, (Some(batch), None), RailPause::about(&read(rail), says), now);
+        ports.commit(Change { publish: vec![event], ..Change::default() }).await;
+        RailPause { rail: read(rail), since: now, says: says.to_owned() }
+    };
+    alarm(Alarm::Contradiction, "simulator", "another thing").await;
+    assert_eq!(pauses(4).await, []);
+    alarm(Alarm::RailPaused, "simulator", "long ago").await;
+    let other = alarm(Alarm::RailPaused, "elsewhere", "a bad key").await;
+    let pause = alarm(Alarm::RailPaused, "simulator", "insufficient_funds").await;
+    assert_eq!(pauses(4).await, [pause.clone(), other.clone()], "of each rail the newest, published or not");
+
+    // What was sent before proves nothing, nor does a refusal, nor another rail.
+    let found = ports.load(batch).await;
+    ports.commit(settle(&found, &before, ports.now().await)).await;
+    later().await;
+    let refused = sent(&ports, batch, &[1]).await;
+    assert_eq!(pauses(1).await.len(), 2);
+    let found = ports.load(batch).await;
+    ports.commit(refuse(&found, &refused, ports.now().await)).await;
+    assert_eq!(pauses(4).await, [pause, other.clone()]);
+    assert_eq!(pauses(0).await, [], "what is paid waits for nothing");
+
+    let taken = sent(&ports, batch, &[2]).await;
+    let accepted = all_of(&taken, &Outcome::Accepted { reference: None });
+    ports.commit(update(Update::Instruction(accepted))).await;
+    assert_eq!(pauses(4).await, std::slice::from_ref(&other));
+    later().await;
+    let again = alarm(Alarm::RailPaused, "simulator", "insufficient_funds").await;
+    assert_eq!(pauses(4).await, [again, other.clone()]);
+    later().await;
+    let paid = sent(&ports, batch, &[3]).await;
+    let found = ports.load(batch).await;
+    ports.commit(settle(&found, &paid, ports.now().await)).await;
+    assert_eq!(pauses(4).await, [other]);
 }

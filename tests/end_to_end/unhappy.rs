@@ -1,6 +1,10 @@
 //! A provider that loses calls and answers, says things twice, late, in the wrong order or not at all; and forgers.
 
-use super::states::payment::{NET, Payment};
+use super::{
+    promises::assert_paid_exactly_once,
+    release, shares,
+    states::payment::{NET, Payment},
+};
 use crate::harness::{
     acting::{number, sign},
     home::Engine,
@@ -32,6 +36,8 @@ on_both_databases! {
     two_people_can_say_each_thing_that_can_have_become_of_it
     each_code_of_a_refusal_does_what_its_class_says
     a_refusal_because_of_us_pauses_the_rail
+    while_a_rail_is_paused_nobody_is_told_to_do_nothing
+    who_waits_for_a_rail_goes_on_as_soon_as_it_is_back
     what_may_pass_is_tried_so_often_and_then_fails
 }
 
@@ -404,21 +410,92 @@ async fn a_refusal_because_of_us_pauses_the_rail(engine: Engine) {
         world.fault(&fault).await;
         let payment = Payment::to(&world, &name, json!({})).await;
         let moved = ["worker record_intent", "rail prove_absent"];
-        let item = payment.stands("scheduled", &moved, &["sent", "refused"], "retried_later").await;
+        let item = payment.stands("scheduled", &moved, &["sent", "refused"], "rail_paused").await;
         assert_eq!(item["retries"], 0, "it uses up nothing");
+        let says = text(&item["why"], "message");
+        assert!(says.contains(code), "{says}");
+        let mend = if code.contains("insufficient") { "Top up our balance" } else { "Mend our credentials" };
+        let next = text(&item["why"], "nextStep");
+        assert!(next.starts_with(mend), "{code}: {next}");
         assert_eq!(world.alarms(&payment.batch, 1).await, ["rail_paused"]);
         let other = Payment::to(&world, &format!("{name}other"), json!({})).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        other.stands("scheduled", &[], &[], "queued").await;
+        other.stands("scheduled", &[], &[], "rail_paused").await;
         world.advance(70).await;
-        // One call tries whether the rail is back; whoever came beside it comes again a while later.
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        world.advance(20).await;
         let moved = [&moved[..], &["worker record_intent", "rail settle"]].concat();
         payment.stands("paid", &moved, &["sent", "refused", "sent", "paid"], "paid").await;
         other.stands("paid", &["worker record_intent", "rail settle"], &["sent", "paid"], "paid").await;
         assert_nothing_paid_twice(&world, &[&payment, &other]).await;
     }
+}
+
+/// One is refused, the others wait behind it: whoever asks about any of them is told what to mend.
+async fn while_a_rail_is_paused_nobody_is_told_to_do_nothing(engine: Engine) {
+    let world = World::new(engine).await;
+    world.fault(&json!({ "behaviour": "decline", "code": "insufficient_funds" })).await;
+    let mut payments = vec![Payment::to(&world, "pausedfirst", json!({})).await];
+    world.item_once(&payments[0].item, |item| item["why"]["code"] == "rail_paused").await;
+    for name in ["pausedsecond", "pausedthird"] {
+        payments.push(Payment::to(&world, name, json!({})).await);
+    }
+    // Longer than the pause of the item that was refused.
+    let told_since = Instant::now();
+    while told_since.elapsed() < Duration::from_secs(3) {
+        for payment in &payments {
+            let item = world.item(&payment.item).await;
+            let why = &item["why"];
+            assert_eq!((&item["status"], &why["code"]), (&json!("scheduled"), &json!("rail_paused")), "{item:#}");
+            assert!(text(why, "message").contains("`insufficient_funds`"), "{why}");
+            assert!(text(why, "nextStep").starts_with("Top up our balance"), "{why}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Nobody tops up, and the rail is tried again in vain.
+    world.advance(61).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for payment in &payments {
+        assert_eq!(world.item(&payment.item).await["why"]["code"], "rail_paused");
+    }
+    let told = world.alarms(&payments[0].batch, 1).await;
+    assert_eq!(told, ["rail_paused"], "it is told once");
+
+    world.clear_faults().await;
+    world.advance(61).await;
+    let back_since = Instant::now();
+    for payment in &payments {
+        let item = world.item_once(&payment.item, |item| item["why"]["code"] != "rail_paused").await;
+        world.item_is(&text(&item, "itemId"), "paid").await;
+    }
+    assert!(back_since.elapsed() < Duration::from_secs(8), "{:?}", back_since.elapsed());
+    // What comes now is not told of a pause that is over, though nobody may pay it yet.
+    let later = Payment::of(&world, "pausedlater", json!({}), Some("2099-01-01T00:00:00Z")).await;
+    assert_eq!(world.item(&later.item).await["why"]["code"], "not_due_yet");
+    world.fault(&json!({ "behaviour": "rate_limit", "times": 1, "retryAfterSeconds": 600 })).await;
+    let waits = Payment::to(&world, "pausednot", json!({})).await;
+    world.item_once(&waits.item, |item| item["why"]["code"] == "rail_unreachable").await;
+    let queued = Payment::to(&world, "pausednoteither", json!({})).await;
+    assert_eq!(world.item(&queued.item).await["why"]["code"], "queued");
+    assert_nothing_paid_twice(&world, &payments.iter().collect::<Vec<_>>()).await;
+}
+
+/// One 429 that asks for a second costs about a second, whoever got it.
+async fn who_waits_for_a_rail_goes_on_as_soon_as_it_is_back(engine: Engine) {
+    const BATCHES: usize = 8;
+    let world = World::new(engine).await;
+    world.publish_model("prj_soon", &shares(&[("rec_soon", 1)])).await;
+    world.fault(&json!({ "behaviour": "rate_limit", "times": 1, "retryAfterSeconds": 1 })).await;
+    let since = Instant::now();
+    let mut batches = BTreeSet::new();
+    for n in 0..BATCHES {
+        batches.insert(world.scheduled(&release(&format!("esc_soon{n}"), "prj_soon", 10_000, "USD")).await);
+    }
+    for batch in &batches {
+        world.batch_once(batch, |batch| batch["status"] == "completed").await;
+    }
+    let took = since.elapsed();
+    assert!(took >= Duration::from_secs(1), "the rail asked for a second: {took:?}");
+    assert!(took < Duration::from_secs(8), "a second's pause took {took:?}");
+    assert_paid_exactly_once(&world, &batches).await;
 }
 
 async fn what_may_pass_is_tried_so_often_and_then_fails(engine: Engine) {

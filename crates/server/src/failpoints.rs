@@ -23,8 +23,8 @@ use app::{
         PublishError, Rails, SimulatorNotifications, StoreError,
         idempotency::Claiming,
         rail::{
-            BookEntry, Inbound, IngestError, Listed, Lookup, Notification, Order, Preflight, PrepareError, RailDown,
-            RailEvent, RailProfile, Recall, Submit,
+            BookEntry, Class, Inbound, IngestError, Listed, Lookup, Notification, Order, Preflight, PrepareError,
+            RailDown, RailEvent, RailProfile, Recall, Submit,
         },
         repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
     },
@@ -191,6 +191,9 @@ with_points! {
         }
         fn prepare(&self, key: InstructionId, orders: &[Order]) -> Result<Vec<u8>, PrepareError> {
             self.inner.prepare(key, orders)
+        }
+        fn class_of(&self, reason: &str) -> Option<Class> {
+            self.inner.class_of(reason)
         }
         fn ingest(&self, message: &Inbound) -> Result<Vec<RailEvent>, IngestError> {
             self.inner.ingest(message)

@@ -1,13 +1,13 @@
 //! Pages and screens.
 
-use super::Memory;
+use super::{Memory, world::World};
 use app::{
     change::PolicyVersion,
     ports::{
         PayoutQueries, StoreError,
         queries::{
             AuditFilter, BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page,
-            Paged, PublishedEvent, TransactionFilter,
+            Paged, PublishedEvent, RailPause, TransactionFilter,
         },
     },
 };
@@ -16,7 +16,7 @@ use domain::{
     audit::AuditEntry,
     batch::Batch,
     currency::Currency,
-    event::Event,
+    event::{Event, EventKind},
     ids::{AuditId, BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
     item::ItemStatus,
     ledger::{Account, Transaction},
@@ -24,6 +24,7 @@ use domain::{
     revenue_model::ModelVersion,
 };
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     ops::Bound::{Excluded, Unbounded},
 };
@@ -75,6 +76,12 @@ impl PayoutQueries for Memory {
             batch: batch.value.clone(),
             instructions: instructions.cloned().collect(),
             resolution: world.proposed_of(item).map(|found| found.value.clone()),
+            rail: world.recipients.get(&found.value.recipient).map(|known| known.value.destination.rail.clone()),
+            pauses: if matches!(found.value.status(), ItemStatus::Scheduled | ItemStatus::Processing) {
+                pauses(&world)
+            } else {
+                Vec::new()
+            },
         }))
     }
 
@@ -164,6 +171,18 @@ impl PayoutQueries for Memory {
 }
 
 /// A page of a table, backwards from the cursor.
+/// The rails that refused everything because of us and have taken nothing since.
+fn pauses(world: &World) -> Vec<RailPause> {
+    let pending = world.pending.values().map(|pending| &pending.event);
+    let published = world.published.values().map(|published| &published.event);
+    let mut alarms: Vec<&Event> = pending.chain(published).filter(|event| event.kind == EventKind::Alarm).collect();
+    alarms.sort_by_key(|event| Reverse(event.id));
+    let newest = alarms.into_iter().take(usize::try_from(RailPause::ALARMS_MAX).unwrap_or(usize::MAX));
+    let mut pauses = RailPause::told_by(newest.cloned());
+    pauses.retain(|pause| !world.instructions.values().any(|stored| pause.is_ended_by(&stored.value)));
+    pauses
+}
+
 fn newest_first<K: Ord + Copy, T: Clone>(
     rows: &BTreeMap<K, T>,
     page: Page<K>,

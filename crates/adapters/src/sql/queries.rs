@@ -15,7 +15,7 @@ use app::{
         PayoutQueries, StoreError,
         queries::{
             AuditFilter, BatchDetails, BatchFilter, Books, EventFilter, Executed, ItemDetails, OwedItem, OwedTo, Page,
-            Paged, PublishedEvent, TransactionFilter,
+            Paged, PublishedEvent, RailPause, TransactionFilter,
         },
     },
 };
@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use domain::{
     audit::AuditEntry,
     batch::{Batch, BatchStatus},
+    event::EventKind,
     ids::{AuditId, BatchId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
     item::ItemStatus,
     ledger::{Account, Transaction},
@@ -35,6 +36,9 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Order, Query, SelectStatement, UnionType},
 };
 use std::collections::HashMap;
+
+/// So many of the last movements on an account of a rail tell whether it takes anything.
+const MOVED_LAST: u32 = 100;
 
 #[async_trait]
 impl PayoutQueries for Sql {
@@ -88,9 +92,17 @@ impl PayoutQueries for Sql {
         let theirs = instruction::Entity::find().filter(instruction::Column::Id.in_subquery(instructions_for(item)));
         let instructions = instructions(&read, theirs).await?;
         let resolution = proposed_of(&read, item).await?.map(|found| found.value);
-        read.commit().await.map_err(store)?;
+        let recipient = recipient::Entity::find_by_id(row.recipient_id.clone()).one(&read).await.map_err(store)?;
+        let rail = recipient.map(recipient::Model::read).transpose()?.map(|found| found.value.destination.rail);
         let item = row.read()?.value;
-        Ok(Some(ItemDetails { item, batch: batch.value, instructions: values(instructions), resolution }))
+        let pauses = if matches!(item.status(), ItemStatus::Scheduled | ItemStatus::Processing) {
+            self.pauses(&read).await?
+        } else {
+            Vec::new()
+        };
+        read.commit().await.map_err(store)?;
+        let instructions = values(instructions);
+        Ok(Some(ItemDetails { item, batch: batch.value, instructions, resolution, rail, pauses }))
     }
 
     async fn models(&self, project: &ProjectId, page: Page<u32>) -> Result<Paged<ModelVersion>, StoreError> {
@@ -223,6 +235,49 @@ impl Sql {
             by_transaction.entry(entry.transaction_id).or_default().push(entry);
         }
         Ok(by_transaction)
+    }
+}
+
+impl Sql {
+    /// The rails that refused everything because of us and have taken nothing since.
+    async fn pauses(&self, read: &impl ConnectionTrait) -> Result<Vec<RailPause>, StoreError> {
+        let alarms = event::Entity::find().filter(event::Column::Kind.eq(EventKind::Alarm.to_string()));
+        let newest = alarms.order_by_desc(event::Column::Id).limit(u64::from(RailPause::ALARMS_MAX));
+        let newest = newest.all(read).await.map_err(store)?;
+        let alarms = newest.into_iter().map(event::Model::read).collect::<Result<Vec<_>, _>>()?;
+        let mut pauses = RailPause::told_by(alarms);
+        for place in (0..pauses.len()).rev() {
+            if self.has_taken_since(read, &pauses[place]).await? {
+                pauses.remove(place);
+            }
+        }
+        Ok(pauses)
+    }
+
+    /// Whether a rail has taken anything that was sent after it paused. Only what moved last on its accounts is looked
+    /// at: while it is paused next to nothing moves there, and afterwards what it takes does.
+    async fn has_taken_since(&self, read: &impl ConnectionTrait, pause: &RailPause) -> Result<bool, StoreError> {
+        let newest = |kind: &str| {
+            format!(
+                "SELECT transaction_id FROM (
+                   SELECT transaction_id FROM ledger_entries WHERE account_kind = '{kind}' AND account_subject = $1
+                   ORDER BY transaction_id DESC LIMIT {MOVED_LAST}) AS last_{kind}"
+            )
+        };
+        let sql = format!(
+            "SELECT 1 FROM ledger_transactions
+             JOIN instructions ON instructions.id = ledger_transactions.instruction_id
+             JOIN instruction_items ON instruction_items.instruction_id = instructions.id
+             WHERE ledger_transactions.id IN ({} UNION ALL {})
+               AND instructions.last_sent_at > $2
+               AND instruction_items.outcome IN ('accepted', 'settled', 'stray', 'returned')
+             LIMIT 1",
+            newest("in_transit"),
+            newest("cash"),
+        );
+        let values = [pause.rail.as_str().into(), pause.since.unix_micros().into()];
+        let found = read.query_one_raw(self.dialect().statement(sql, values)).await.map_err(store)?;
+        Ok(found.is_some())
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     job::{Lease, LeaseStep},
     ports::{
         Clock, CommitError, Dice, Ids, PayoutRepository, Rails, StoreError,
+        queries::RailPause,
         rail::{self, RailEvent, RailProfile},
         repository::BatchForExecution,
     },
@@ -38,11 +39,7 @@ use domain::{
 };
 use look_again::Looks;
 use record_intents::{due_now, record_intents};
-use serde_json::json;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 use submit::submit;
 use write_answers::write_answers;
 
@@ -119,10 +116,10 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let mut work = BatchWork::new(stored, items, Actor::worker(), ports.ids);
     work.plan(plan.due_at(), plan.approvals());
     let mut looks = Looks { now, next: None, sending_from: now };
-    let mut paused = BTreeSet::new();
+    let mut paused = BTreeMap::new();
 
     let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);
-    let Asked { mut heard, again } = ask(ports, unresolved, waiting, now, &mut looks, &mut paused).await;
+    let Asked { mut heard, again } = ask(ports, batch, unresolved, waiting, now, &mut looks).await;
     let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
     heard.extend(submit(ports, sending, (now, leaves_by), &mut paused).await);
 
@@ -137,9 +134,11 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     };
     let mut change = work.take_change(step, now);
     conclusion.into_change(&mut change);
-    for rail in paused {
+    for (rail, says) in paused {
+        let about = RailPause::about(&rail, &says);
+        tracing::error!(alarm = Alarm::RailPaused.as_str(), what = %about, "a person is needed");
         let id = EventId::new(ports.ids.fresh());
-        change.publish.push(Event::alarm(id, Alarm::RailPaused, (Some(batch), None), json!({ "rail": rail }), now));
+        change.publish.push(Event::alarm(id, Alarm::RailPaused, (Some(batch), None), about, now));
     }
     Ok(ports.repository.commit(change).await?)
 }

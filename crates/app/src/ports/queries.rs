@@ -8,15 +8,16 @@ use domain::{
     audit::AuditEntry,
     batch::{Batch, BatchStatus},
     currency::Currency,
-    event::Event,
+    event::{Alarm, Event, EventKind},
     ids::{AuditId, BatchId, EscrowId, EventId, InstructionId, ItemId, ProjectId, RecipientId, TransactionId},
-    instruction::Instruction,
+    instruction::{Instruction, InstructionItem, Outcome},
     item::{Item, ItemStatus},
     ledger::{Account, Transaction},
     recipient::{RailId, Recipient},
     revenue_model::ModelVersion,
     timestamp::Timestamp,
 };
+use serde_json::{Value, json};
 
 /// Which part of a list: at most `limit` entries after the one named `after`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +124,63 @@ pub struct ItemDetails {
     pub instructions: Vec<Instruction>,
     /// What was proposed of it and waits for a second person.
     pub resolution: Option<Resolution>,
+    /// Where its recipient is paid now, if somebody registered them.
+    pub rail: Option<RailId>,
+    /// The rails that are paused, while it is to be sent.
+    pub pauses: Vec<RailPause>,
+}
+
+/// A rail that refused everything because of us, and has taken nothing since.
+///
+/// Gates live in the memory of workers, and whoever answers may be another process. So a pause is what is stored of it:
+/// the alarm that began it, and no payment over that rail that was sent later and taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RailPause {
+    /// Which rail.
+    pub rail: RailId,
+    /// When it was told.
+    pub since: Timestamp,
+    /// What the rail says: a stable word, or what is known.
+    pub says: String,
+}
+
+impl RailPause {
+    /// So many of the newest alarms are looked through for it.
+    pub const ALARMS_MAX: u32 = 100;
+
+    /// What the alarm [`Alarm::RailPaused`] says.
+    pub fn about(rail: &RailId, says: &str) -> Value {
+        json!({ "rail": rail, "says": says })
+    }
+
+    /// The pauses that these alarms began, newest first: one for each rail.
+    pub fn told_by(newest_first: impl IntoIterator<Item = Event>) -> Vec<Self> {
+        let mut pauses: Vec<Self> = Vec::new();
+        for pause in newest_first.into_iter().filter_map(|event| Self::of(&event)) {
+            if pauses.iter().all(|newer| newer.rail != pause.rail) {
+                pauses.push(pause);
+            }
+        }
+        pauses
+    }
+
+    fn of(event: &Event) -> Option<Self> {
+        let is_one = event.kind == EventKind::Alarm && event.data["code"] == Alarm::RailPaused.as_str();
+        let rail = event.data["about"]["rail"].as_str().filter(|_| is_one)?.parse().ok()?;
+        let says = event.data["about"]["says"].as_str().unwrap_or("unspecified").to_owned();
+        Some(Self { rail, since: event.occurred_at, says })
+    }
+
+    /// Whether that was sent later and taken: then the pause is over.
+    pub fn is_ended_by(&self, instruction: &Instruction) -> bool {
+        let is_taken = |part: &InstructionItem| match part.outcome {
+            Outcome::Accepted { .. } | Outcome::Settled { .. } | Outcome::Stray { .. } | Outcome::Returned { .. } => {
+                true
+            }
+            Outcome::Sent | Outcome::Refused { .. } | Outcome::Absent | Outcome::Recalled => false,
+        };
+        instruction.rail == self.rail && instruction.last_sent_at > self.since && instruction.items.iter().any(is_taken)
+    }
 }
 
 /// What is owed to a recipient.

@@ -364,6 +364,12 @@ pub trait PayoutRail: Send + Sync {
     /// Why the orders cannot be put into one instruction.
     fn prepare(&self, key: InstructionId, orders: &[Order]) -> Result<Vec<u8>, PrepareError>;
 
+    /// What a refusal for that reason means, if it always means the same. Pure. Of what is stored of a refusal, only the
+    /// reason is known later.
+    fn class_of(&self, _reason: &str) -> Option<Class> {
+        None
+    }
+
     /// Whether the destination can be paid now. Never moves money; asked before the intent is committed.
     async fn preflight(&self, destination: &Destination) -> Preflight;
 

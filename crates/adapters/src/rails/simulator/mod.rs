@@ -26,7 +26,7 @@ use app::{
         Clock, Ids, PayoutRail, SimulatorBook, SimulatorFaults, SimulatorNotifications,
         queries::{Page, Paged},
         rail::{
-            BookEntry, Fault, Inbound, IngestError, Listed, Lookup, NewFault, Notification, Order, Preflight,
+            BookEntry, Class, Fault, Inbound, IngestError, Listed, Lookup, NewFault, Notification, Order, Preflight,
             PrepareError, RailDown, RailEvent, RailProfile, Recall, SimulatorSettings, Submit, Transfer,
         },
     },
@@ -117,6 +117,10 @@ impl PayoutRail for Simulator {
     fn prepare(&self, _key: InstructionId, orders: &[Order]) -> Result<Vec<u8>, PrepareError> {
         let [order] = orders else { return Err(PrepareError("the simulator takes one item at a time".to_owned())) };
         wire::bytes(order)
+    }
+
+    fn class_of(&self, reason: &str) -> Option<Class> {
+        Some(reasons::class_of(reason))
     }
 
     async fn preflight(&self, destination: &Destination) -> Preflight {

@@ -37,8 +37,8 @@ use app::{
     ports::{
         PayoutRail,
         rail::{
-            BookEntry, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown, RailEvent,
-            RailProfile, Recall, Submit,
+            BookEntry, Class, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown,
+            RailEvent, RailProfile, Recall, Submit,
         },
     },
 };
@@ -161,6 +161,10 @@ impl PayoutRail for StripeConnect {
 
     fn prepare(&self, key: InstructionId, orders: &[Order]) -> Result<Vec<u8>, PrepareError> {
         prepare::transfer(key, orders)
+    }
+
+    fn class_of(&self, reason: &str) -> Option<Class> {
+        reasons::class_of(reason)
     }
 
     async fn preflight(&self, destination: &Destination) -> Preflight {

@@ -49,6 +49,14 @@ fn meaning(code: &str) -> Option<Meaning> {
     })
 }
 
+/// What to do about a refusal with that code, where the code alone says it.
+pub(super) fn class_of(code: &str) -> Option<Class> {
+    match meaning(code)? {
+        Meaning::Refused(class) => Some(class),
+        Meaning::Ours | Meaning::NotYet | Meaning::TooMany | Meaning::Busy => None,
+    }
+}
+
 /// What came of a transfer that Stripe did not say it made.
 pub(super) fn classify(reply: &Reply) -> Submit {
     let error = serde_json::from_slice::<Refusal>(&reply.body).ok().map(|refusal| refusal.error);
@@ -177,6 +185,17 @@ mod tests {
             (424, "api_error", "", "unknown"),
         ] {
             assert_eq!(show(&classify(&refusal(status, kind, code))), expected, "{status} {kind} {code}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_was_stored_means_what_it_meant() {
+        assert_eq!(class_of("balance_insufficient"), Some(Class::Ops));
+        assert_eq!(class_of("transfers_not_allowed"), Some(Class::Hold));
+        assert_eq!(class_of("parameter_invalid_integer"), Some(Class::Fail));
+        // It depends on what came with it, or refuses nothing.
+        for code in ["lock_timeout", "api_key_expired", "rate_limit", "something_new"] {
+            assert_eq!(class_of(code), None, "{code}");
         }
     }
 

@@ -9,9 +9,9 @@ use crate::{
     payouts::gate::Came,
     ports::rail::{Lookup, RailProfile},
 };
-use domain::{instruction::Instruction, recipient::RailId, timestamp::Timestamp};
+use domain::{ids::BatchId, instruction::Instruction, timestamp::Timestamp};
 use futures_util::future::join_all;
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 /// How often the same bytes are sent under one key. Beyond that the rail is only asked.
 pub(super) const TRIES_MAX: u32 = 12;
@@ -27,11 +27,11 @@ pub(super) struct Asked {
 /// Asks the rails what became of instructions found sent.
 pub(super) async fn ask(
     ports: Ports<'_>,
+    batch: BatchId,
     unresolved: Vec<Stored<Instruction>>,
     waiting: usize,
     now: Timestamp,
     looks: &mut Looks,
-    paused: &mut BTreeSet<RailId>,
 ) -> Asked {
     let mut asked = Asked { heard: Vec::new(), again: Vec::new() };
     let mut calls = Vec::new();
@@ -52,7 +52,7 @@ pub(super) async fn ask(
         let pays =
             waiting + unsent.len() + sent.iter().filter(|stored| may_replay(&profile, &stored.value, now)).count();
         asked.again.extend(unsent);
-        let (questions, again_at) = questions(ports, &profile, sent.len(), pays, now);
+        let (questions, again_at) = questions(ports, &profile, batch, (sent.len(), pays), now);
         if questions < sent.len() {
             // Who is asked for changes, so that those who stay unresolved do not keep the others waiting.
             let first = ports.dice.below(u64::try_from(sent.len()).unwrap_or_default());
@@ -80,9 +80,8 @@ pub(super) async fn ask(
     for (profile, before, lookup) in answers.await {
         is_told_something |= !matches!(lookup, Lookup::CannotTell { .. });
         let came = if matches!(lookup, Lookup::CannotTell { .. }) { Came::Nothing } else { Came::Answer };
-        if ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now) {
-            paused.insert(profile.id.clone());
-        }
+        // What is answered to a question blames nobody.
+        ports.gates.report(&profile.id, (before.value.id, came), ports.dice, now);
         let instruction = &before.value;
         let answer = match lookup {
             Lookup::Found(events) => Answer::Said { reference: None, events },
@@ -109,9 +108,15 @@ pub(super) async fn ask(
 
 /// How many of `wanted` questions are asked now, and when more may be. If not everything can be called, questions leave a
 /// half to calls that pay: whoever asks with every call that the rail allows, turn after turn, never pays anybody.
-fn questions(ports: Ports<'_>, rail: &RailProfile, wanted: usize, pays: usize, now: Timestamp) -> (usize, Timestamp) {
+fn questions(
+    ports: Ports<'_>,
+    rail: &RailProfile,
+    batch: BatchId,
+    (wanted, pays): (usize, usize),
+    now: Timestamp,
+) -> (usize, Timestamp) {
     let all = u32::try_from(wanted + pays).unwrap_or(u32::MAX);
-    let admitted = ports.gates.admit(rail, if wanted == 0 { 0 } else { all }, now);
+    let admitted = ports.gates.admit(rail, batch, if wanted == 0 { 0 } else { all }, now);
     let asked = match admitted.calls {
         calls if calls == all => u32::try_from(wanted).unwrap_or(u32::MAX),
         // One call is a question every other time.

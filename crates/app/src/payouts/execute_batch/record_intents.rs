@@ -48,7 +48,7 @@ pub(super) async fn record_intents(
     let mut updates = Vec::new();
     for (profile, instructions) in by_rail(ports, again.into_iter()) {
         let wanted = u32::try_from(instructions.len()).unwrap_or(u32::MAX);
-        let admitted = profile.map(|profile| ports.gates.admit(&profile, wanted, now));
+        let admitted = profile.map(|profile| ports.gates.admit(&profile, work.batch().id, wanted, now));
         for (place, before) in (0..).zip(instructions) {
             if admitted.is_none_or(|admitted| place >= admitted.calls) {
                 looks.at(admitted.map_or(now.after(LOOK_AGAIN.1), |admitted| admitted.again_at));
@@ -93,7 +93,7 @@ async fn new_instructions(
         let profile = rail.profile();
         let grain = usize::try_from(profile.items_max).unwrap_or(1).max(1);
         let wanted = u32::try_from(orders.len().div_ceil(grain)).unwrap_or(u32::MAX);
-        let admitted = ports.gates.admit(&profile, wanted, now);
+        let admitted = ports.gates.admit(&profile, work.batch().id, wanted, now);
         if admitted.calls < wanted {
             looks.sending_from = looks.sending_from.max(admitted.again_at);
         }

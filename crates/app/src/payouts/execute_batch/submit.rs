@@ -8,7 +8,7 @@ use crate::{
 };
 use domain::{instruction::Instruction, recipient::RailId, timestamp::Timestamp};
 use futures_util::future::join_all;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long a call to a rail takes at most: what the port promises.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ pub(super) async fn submit(
     ports: Ports<'_>,
     sending: Vec<Stored<Instruction>>,
     (now, leaves_by): (Timestamp, Duration),
-    paused: &mut BTreeSet<RailId>,
+    paused: &mut BTreeMap<RailId, String>,
 ) -> Vec<Heard> {
     let calls = sending.into_iter().map(|before| async {
         let rail = ports.rails.get(&before.value.rail);
@@ -36,7 +36,7 @@ pub(super) async fn submit(
         if let (Some(submitted), Some(rail)) = (&submitted, &rail)
             && ports.gates.report(&rail.id, (before.value.id, came(submitted)), ports.dice, now)
         {
-            paused.insert(rail.id.clone());
+            paused.insert(rail.id.clone(), said(submitted));
         }
         let answer = match submitted {
             Some(Submit::Accepted { reference, seen }) => Answer::Said { reference, events: seen },
@@ -47,6 +47,16 @@ pub(super) async fn submit(
         heard.push(Heard { before, rail, answer });
     }
     heard
+}
+
+/// What a rail says that takes nothing: its reason, or what is known of it.
+fn said(submit: &Submit) -> String {
+    match submit {
+        Submit::Refused { reason: said, .. }
+        | Submit::NotSent { cause: said, .. }
+        | Submit::Unknown { cause: said } => said.clone(),
+        Submit::Accepted { .. } => String::new(),
+    }
 }
 
 /// What came of a call, as its gate sees it.
