@@ -1,4 +1,5 @@
-//! Bodies in both directions: [`Body`] for requests, [`Js`] for answers.
+//! Bodies of one document in both directions: [`Body`] for requests, [`Js`] for answers. Those of many documents are in
+//! [`ndjson`](super::ndjson).
 
 use super::{
     fields::{self, Fields},
@@ -21,7 +22,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-/// The one media type of this API.
+/// The media type of one document.
 pub const JSON: &str = "application/json";
 
 /// A request body: its schema comes from `Type`, its value from `read`.
