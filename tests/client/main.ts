@@ -3,7 +3,7 @@
 // compile at a customer's either.
 
 import createClient from "openapi-fetch";
-import type { paths } from "./generated/api.js";
+import type { components, paths } from "./generated/api.js";
 
 // All that is used of Node.js, so that its own types need not be installed.
 declare const process: {
@@ -30,6 +30,7 @@ async function main(): Promise<void> {
   const expected = await previewNet();
   const batchId = await schedule(expected);
   await refusedASecondTime(batchId);
+  await manyInOneCall(batchId);
   await paid(batchId, expected);
   await listed(batchId);
   console.log(`the generated client paid ${batchId}`);
@@ -89,6 +90,33 @@ async function refusedASecondTime(batchId: string): Promise<void> {
   equal("the status of a second call", response.status, 409);
   equal("the code of a second call", error?.error.code, "already_scheduled");
   equal("the batch that exists", error?.error.existing?.batchId, batchId);
+}
+
+async function manyInOneCall(batchId: string): Promise<void> {
+  const releases = [release, { ...release, escrowId: "esc_client2" }];
+  const text = answered(
+    await client.POST("/revenue/schedule-payouts/bulk", {
+      headers: { "Content-Type": "application/x-ndjson" },
+      body: releases.map((one) => JSON.stringify(one)).join("\n"),
+      bodySerializer: (lines) => lines,
+      parseAs: "text",
+    }),
+  );
+  type Outcome = components["schemas"]["ScheduleOutcome"];
+  const lines = text.trim().split("\n");
+  const outcomes = lines.map((line) => JSON.parse(line) as Outcome);
+  const [first, second] = outcomes;
+  equal("the lines of the answer", outcomes.length, 2);
+  equal("the status of the first line", first?.status, 409);
+  if (first === undefined || !("error" in first.body)) {
+    throw new Error(`no error in ${lines[0]}`);
+  }
+  equal("its batch", first.body.error.existing?.batchId, batchId);
+  equal("the number of the second line", second?.line, 2);
+  if (second === undefined || !("batchId" in second.body)) {
+    throw new Error(`no batch in ${lines[1]}`);
+  }
+  equal("its escrow", second.body.escrowId, "esc_client2");
 }
 
 async function paid(batchId: string, expected: number): Promise<void> {

@@ -7,6 +7,7 @@ mod crash;
 mod failpoints;
 mod figures;
 mod idempotency;
+mod lines;
 mod lists;
 mod outage;
 mod pages;

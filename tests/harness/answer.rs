@@ -44,6 +44,26 @@ impl Answer {
         self.json()
     }
 
+    /// The status and the body that each line of a good answer of lines holds, each in its place, and nothing else.
+    #[track_caller]
+    pub fn outcomes(&self) -> Vec<(u16, Value)> {
+        assert_eq!((self.status, self.header("content-type")), (200, Some("application/x-ndjson")), "{}", self.text);
+        assert!(self.text.ends_with('\n'), "{}: the last line is not whole: {}", self.asked, self.text);
+        let outcome = |(text, place): (&str, u64)| {
+            let line: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let line =
+                object(&line, "a line", &["line", "status", "body"], &[]).unwrap_or_else(|what| panic!("{what}"));
+            assert_eq!(line["line"], place, "{text}");
+            let status = line["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("a status");
+            if status != 201 {
+                let error = one_shape(&line["body"]).unwrap_or_else(|what| panic!("{what}: {text}"));
+                assert_eq!(error["requestId"].as_str(), self.header("x-request-id"), "{text}");
+            }
+            (status, line["body"].clone())
+        };
+        self.text.lines().zip(1..).map(outcome).collect()
+    }
+
     /// The error, if this is the status and the code, and the body is nothing but the one shape.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) -> Value {

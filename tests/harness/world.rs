@@ -215,6 +215,18 @@ impl World {
         self.send(request.bearer_auth(self.token("system")).json(release)).await
     }
 
+    /// Many releases for a server of this home, one a line. There is time for as many as one call takes.
+    pub fn lines_to(&self, url: &str, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+        let request = self.client.post(format!("{url}/revenue/schedule-payouts/bulk")).timeout(10 * PATIENCE);
+        let request = request.bearer_auth(self.token("system")).header("content-type", "application/x-ndjson");
+        request.body(body)
+    }
+
+    /// Asks for the payouts of many releases, one a line.
+    pub async fn schedule_lines(&self, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(self.lines_to(&self.url(), body)).await
+    }
+
     /// Schedules a release, and answers the id of its batch.
     pub async fn scheduled(&self, release: &Value) -> String {
         text(&self.schedule(release).await.with(201), "batchId")

@@ -52,6 +52,7 @@ fn probe(workspace: &Workspace, name: &str, database_url: Option<&str>, effort: 
                 .env("NO_PROXY", "127.0.0.1")
                 .env("no_proxy", "127.0.0.1")
                 .env("PYTHONUNBUFFERED", "1")
+                .env("SCHEMATHESIS_HOOKS", settings.join("hooks.py"))
                 .arg("--config-file")
                 .arg(settings.join("schemathesis.toml"))
                 .args(["run", &format!("{}/openapi.json", server.url())])

@@ -14,6 +14,7 @@ on_both_databases! {
     another_method_is_405_and_says_which_there_are
     what_is_not_json_is_400
     what_is_too_large_is_413
+    lines_that_are_too_large_together_are_413
     another_media_type_is_415
     every_answer_names_its_request
 }
@@ -141,6 +142,22 @@ async fn what_is_too_large_is_413(engine: Engine) {
     let head = "POST /revenue/schedule-payouts HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 999999999";
     let answer = raw(&world, head, "").await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+async fn lines_that_are_too_large_together_are_413(engine: Engine) {
+    let world = world(engine).await;
+    let limit: usize = 8 << 20;
+    let head = "POST /revenue/schedule-payouts/bulk HTTP/1.1\r\ncontent-type: application/x-ndjson";
+    let refused =
+        |answer: &str| answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"code\":\"payload_too_large\"");
+    let answer = raw(&world, &format!("{head}\r\ncontent-length: {}", limit + 1), "").await;
+    assert!(refused(&answer) && answer.contains("several calls"), "{answer}");
+    // One that does not say how long it is.
+    let chunks = |length: usize| format!("{length:x}\r\n{{}}{}\r\n0\r\n\r\n", " ".repeat(length - 2));
+    let answer = raw(&world, &format!("{head}\r\ntransfer-encoding: chunked"), &chunks(limit + 1)).await;
+    assert!(refused(&answer), "{answer}");
+    let answer = raw(&world, &format!("{head}\r\ntransfer-encoding: chunked"), &chunks(limit)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("{\"line\":1,\"status\":422,"), "{answer}");
 }
 
 /// Sends bytes as they are, with all rights, and answers the bytes that come back.

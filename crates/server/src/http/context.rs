@@ -56,6 +56,11 @@ pub async fn scope<F: Future>(context: Arc<Context>, handling: F) -> F::Output {
     CURRENT.scope(context, handling).await
 }
 
+/// The request being handled, for what goes on elsewhere in its name. Outside of a request it is one of nobody.
+pub fn current() -> Arc<Context> {
+    CURRENT.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Context::of(&HeaderMap::new())))
+}
+
 /// The id of the request being handled; none outside of one.
 pub fn request_id() -> Option<String> {
     CURRENT.try_with(|context| context.request_id.clone()).ok()

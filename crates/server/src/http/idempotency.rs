@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a request that was answered before gets the same answer, and is not done again.
 //!
-//! Every `POST` takes a [`Key`], after its body. Most do their work through [`Key::once`]: the key is claimed, the use
-//! case commits the answer with what it does, and the same request again is answered from there. A request that is
-//! known by something else, as a release is by its escrow, goes through [`Key::bound`].
+//! Every `POST` takes a [`Key`], after its body, but for one whose body is [`Lines`](super::ndjson::Lines). Most do
+//! their work through [`Key::once`]: the key is claimed, the use case commits the answer with what it does, and the
+//! same request again is answered from there. A request that is known by something else, as a release is by its escrow,
+//! goes through [`Key::bound`].
 
 use super::{
     auth::authenticate,

@@ -6,6 +6,7 @@
 //! * [`routes`]: the table of methods and paths, and what each operation declares
 //! * [`auth`] and [`token`]: who calls, and whether they may, by the table of [`roles`]
 //! * [`payload`], [`json`], [`fields`]: a body becomes a typed value, or a list of every fault in it
+//! * [`ndjson`]: a body of many lines, each read as a body and answered by itself
 //! * [`scalars`], [`shown`]: domain values on their way in and out
 //! * [`params`], [`page`]: the same for path and query
 //! * [`idempotency`]: a request that was answered before gets the same answer
@@ -26,6 +27,7 @@ pub mod fields;
 pub mod idempotency;
 pub mod json;
 pub mod metrics;
+pub mod ndjson;
 pub mod openapi;
 pub mod page;
 pub mod params;

@@ -3,6 +3,7 @@
 
 use super::{
     auth,
+    ndjson::NDJSON,
     roles::{Admitted, Permission, Role},
     routes,
 };
@@ -83,6 +84,7 @@ fn correct(document: &mut Value) {
     }
     drop_unused_schemas(document);
     tell_roles(document);
+    tell_lines(document);
     correct_below(document);
 }
 
@@ -110,6 +112,21 @@ fn tell_roles(document: &mut Value) {
         if permission.admitted() != Admitted::Anybody {
             operation["responses"]["403"]["description"] = permission.sentence().into();
         }
+    }
+}
+
+/// What a line of a body of lines is: this version of the language has no word for it, so it is put beside the schema.
+fn tell_lines(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::Object(content)) = object.get_mut(NDJSON) {
+                let line = content.get_mut("schema").and_then(Value::as_object_mut).and_then(|all| all.remove("items"));
+                content.extend(line.map(|line| ("x-itemSchema".to_owned(), line)));
+            }
+            object.values_mut().for_each(tell_lines);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(tell_lines),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

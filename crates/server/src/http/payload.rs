@@ -1,10 +1,13 @@
-//! Bodies in both directions: [`Body`] for requests, [`Js`] for answers.
+//! Bodies of one document in both directions: [`Body`] for requests, [`Js`] for answers. Those of many documents are in
+//! [`ndjson`](super::ndjson).
 
 use super::{
     fields::{self, Fields},
     idempotency, json, params,
-    problem::{ApiError, Problem},
+    problem::{Answer, ApiError, Problem},
 };
+use app::failure::Detail;
+use bytes::Bytes;
 use poem::{
     IntoResponse, Request, RequestBody, Response,
     error::ReadBodyError,
@@ -19,7 +22,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-/// The one media type of this API.
+/// The media type of one document.
 pub const JSON: &str = "application/json";
 
 /// A request body: its schema comes from `Type`, its value from `read`.
@@ -48,10 +51,7 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        T::register(registry);
-        if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
-            schema.example = T::EXAMPLE.and_then(|text| serde_json::from_str(text).ok());
-        }
+        register::<T>(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
@@ -64,36 +64,50 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        check_media_type(request.headers())?;
+        check_media_type(request.headers(), JSON)?;
         let bytes = take(request, body, T::LIMIT).await?;
         if request.headers().contains_key(idempotency::HEADER) {
             // Whoever asks what the request said reads it again.
             *body = RequestBody::new(bytes.clone().into());
         }
-        if bytes.trim_ascii().is_empty() {
-            let message = "The body is empty: send a JSON object, `{}` if there is nothing to say.";
-            return Err(ApiError::new(Problem::MalformedJson, message).into());
-        }
-        let document = json::parse(&bytes)
-            .map_err(|error| ApiError::new(Problem::MalformedJson, format!("The body is not JSON: {error}.")))?;
         // A stray query parameter is a fault of the request like a stray field, and is told with them.
-        match fields::read(&document, params::strays(request), T::read) {
-            Ok(value) => Ok(Self(value)),
-            Err(faults) if faults.is_empty() => Err(ApiError::internal("a body was refused without a fault").into()),
-            Err(faults) => Err(ApiError::validation(faults).into()),
-        }
+        Ok(read(&bytes, params::strays(request)).map(Self)?)
     }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Registers the schema of a body, with its example.
+pub fn register<T: FromBody>(registry: &mut Registry) {
+    T::register(registry);
+    if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
+        schema.example = T::EXAMPLE.and_then(|text| serde_json::from_str(text).ok());
+    }
+}
+
+/// What a document says, or every fault in it, among them those that were known before.
+pub fn read<T: FromBody>(bytes: &[u8], known: Vec<Detail>) -> Answer<T> {
+    if bytes.trim_ascii().is_empty() {
+        let message = "The body is empty: send a JSON object, `{}` if there is nothing to say.";
+        return Err(ApiError::new(Problem::MalformedJson, message));
+    }
+    let document = json::parse(bytes)
+        .map_err(|error| ApiError::new(Problem::MalformedJson, format!("The body is not JSON: {error}.")))?;
+    match fields::read(&document, known, T::read) {
+        Ok(value) => Ok(value),
+        Err(faults) if faults.is_empty() => Err(ApiError::internal("a body was refused without a fault")),
+        Err(faults) => Err(ApiError::validation(faults)),
+    }
+}
+
+/// Refuses a body that says to be of another media type, or of none.
+pub fn check_media_type(headers: &HeaderMap, wanted: &str) -> Answer<()> {
     let refuse = |message: &str| Err(ApiError::new(Problem::UnsupportedMediaType, message));
     let mut sent = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(only), None) = (sent.next(), sent.next()) else {
-        return refuse("Send the body with one header `Content-Type: application/json`.");
+        return refuse(&format!("Send the body with one header `Content-Type: {wanted}`."));
     };
     let mut parts = only.to_str().unwrap_or_default().split(';').map(str::trim);
-    if !parts.next().unwrap_or_default().eq_ignore_ascii_case(JSON) {
-        return refuse("The body has to be sent as `Content-Type: application/json`.");
+    if !parts.next().unwrap_or_default().eq_ignore_ascii_case(wanted) {
+        return refuse(&format!("The body has to be sent as `Content-Type: {wanted}`."));
     }
     // JSON is UTF-8. Bytes of another character set would be misread without anybody noticing.
     let other_charset = parts.filter_map(|part| part.split_once('=')).any(|(name, value)| {
@@ -108,17 +122,22 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-async fn take(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let too_large = || ApiError::new(Problem::PayloadTooLarge, format!("The body is larger than {limit} bytes."));
+/// A body is larger than we read.
+pub fn too_large(limit: usize) -> ApiError {
+    ApiError::new(Problem::PayloadTooLarge, format!("The body is larger than {limit} bytes."))
+}
+
+/// Reads a body, at most so many bytes of it.
+pub async fn take(request: &Request, body: &mut RequestBody, limit: usize) -> Answer<Bytes> {
     // A length that is declared is refused before a byte is read; without one, reading stops at the limit.
     let declared = request.headers().typed_get::<ContentLength>();
     if declared.is_some_and(|length| length.0 > limit as u64) {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
     let body = body.take().map_err(ApiError::internal)?;
     match body.into_bytes_limit(limit).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(ReadBodyError::PayloadTooLarge) => Err(too_large()),
+        Ok(bytes) => Ok(bytes),
+        Err(ReadBodyError::PayloadTooLarge) => Err(too_large(limit)),
         Err(_) => Err(ApiError::new(Problem::MalformedJson, "The body broke off before its end.")),
     }
 }

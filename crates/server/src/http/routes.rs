@@ -8,6 +8,7 @@ use super::{
     context::{self, REQUEST_ID},
     error_body::ErrorBody,
     idempotency,
+    ndjson::NDJSON,
     params::{self, Asked},
     problem::{ApiError, Problem},
     responses::{declare, header},
@@ -78,14 +79,16 @@ fn check_path_names(path: &str, operation: &MetaOperation) {
     assert!(in_path == read, "{} {path}: the handler reads {read:?} from the path", operation.method);
 }
 
-/// Whatever is done by a `POST` can be done once.
+/// Whatever is done by a `POST` can be done once; the lines of a [`Lines`](super::ndjson::Lines) by what they name.
 fn check_key(path: &str, operation: &MetaOperation) {
     let reads_key = operation
         .params
         .iter()
         .any(|param| param.in_type == MetaParamIn::Header && param.name == idempotency::HEADER && !param.required);
+    let content = operation.request.iter().flat_map(|request| &request.content);
+    let of_lines = content.into_iter().any(|content| content.content_type == NDJSON);
     assert!(
-        reads_key == (operation.method == Method::POST),
+        reads_key == (operation.method == Method::POST && !of_lines),
         "{} {path}: a POST, and nothing else, takes a `Key` named `{}`",
         operation.method,
         idempotency::HEADER

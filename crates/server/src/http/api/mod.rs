@@ -5,6 +5,7 @@ mod actions;
 mod audit;
 mod balances;
 mod batches;
+mod bulk;
 mod calculation_view;
 mod events;
 mod explanations;
@@ -79,7 +80,7 @@ enum Tag {
 
 /// All endpoints.
 type Api = (
-    revenue::Revenue,
+    (revenue::Revenue, bulk::Bulk),
     reversals::Reversals,
     models::Models,
     recipients::Recipients,
@@ -105,8 +106,8 @@ const ABOUT: About = About {
                   Amounts are whole minor units of their currency. Lists are newest first; `starting_after` takes the id \
                   of the last entry of the page before. Every error has the same body.\n\n\
                   A token names a role; each operation says which roles may call it. Any other gets 403.\n\n\
-                  Every `POST` takes an `Idempotency-Key`. The same request under the same key is done once and answered \
-                  alike, with `Idempotent-Replayed: true`; 409 while the first is under way, 422 if it says something \
+                  Every `POST` but the one in bulk takes an `Idempotency-Key`. The same request under the same key is \
+                  done once and answered alike, with `Idempotent-Replayed: true`; 409 while the first is under way, 422 if it says something \
                   else or somebody else says it. Each operation has keys of its own. A request that is refused leaves its \
                   key free. Keys are kept for at least 30 days. `POST /revenue/schedule-payouts` replays \
                   nothing: an escrow that is booked already is 409 `already_scheduled`, with its batch.",
@@ -124,7 +125,7 @@ pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endp
     let registry = Arc::new(Mutex::new(registry));
     let service = Arc::new(service);
     let api: Api = (
-        revenue::Revenue(service.clone()),
+        (revenue::Revenue(service.clone()), bulk::Bulk::new(service.clone())),
         reversals::Reversals(service.clone()),
         models::Models(service.clone()),
         recipients::Recipients(service.clone()),

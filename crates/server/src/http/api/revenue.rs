@@ -16,10 +16,12 @@ use crate::{
     },
 };
 use app::{
+    idempotency::Remembering,
     payouts::schedule_payouts::{SchedulePayouts, schedule_payouts},
     revenue::calculate_revenue::{CalculateRevenue, Calculated, ModelChoice, calculate_revenue},
 };
 use domain::{
+    audit::Actor,
     batch::{Batch, BatchStatus, Release},
     calculation::{self, Deduction, DeductionKind},
     currency::Currency,
@@ -110,6 +112,23 @@ impl FromBody for ScheduleRequest {
             execute_at: execute_at?,
             deductions: deductions?,
         })
+    }
+}
+
+impl ScheduleRequest {
+    /// The same, as the use case is asked.
+    pub(super) fn by(self, actor: Actor) -> SchedulePayouts {
+        let Self { escrow_id, project_id, milestone_id, amount, currency, as_of, execute_at, deductions } = self;
+        SchedulePayouts {
+            escrow: escrow_id.0,
+            project: project_id.0,
+            milestone: milestone_id.map(|id| id.0),
+            amount: Money::new(amount.0.0, currency.0),
+            as_of: as_of.map(|at| at.0),
+            execute_at: execute_at.map(|at| at.0),
+            deductions: deductions.unwrap_or_default().into_iter().map(Deduction::from).collect(),
+            actor,
+        }
     }
 }
 
@@ -254,7 +273,14 @@ responses! {
     errors [NotFound]
 }
 
-fn scheduled(batch: &Batch) -> ScheduleAnswer {
+/// Asks the use case, now.
+pub(super) async fn schedule(service: &Service, ask: SchedulePayouts, remember: &Remembering<Batch>) -> Answer<Batch> {
+    let Service { repository, rails, ids, turns, .. } = service;
+    let now = service.now().await?;
+    Ok(schedule_payouts(repository.as_ref(), rails, ids.as_ref(), turns, now, ask, remember).await?)
+}
+
+pub(super) fn scheduled(batch: &Batch) -> ScheduleAnswer {
     let location = format!("/payouts/batches/{}", batch.id);
     ScheduleAnswer::Created(Js(batch.into()), location)
 }
@@ -282,24 +308,8 @@ impl Revenue {
         #[oai(name = "Idempotency-Key")] key: Key,
     ) -> Answer<ScheduleAnswer> {
         let service = &self.0;
-        let ScheduleRequest { escrow_id, project_id, milestone_id, amount, currency, as_of, execute_at, deductions } =
-            body.0;
-        let ask = SchedulePayouts {
-            escrow: escrow_id.0,
-            project: project_id.0,
-            milestone: milestone_id.map(|id| id.0),
-            amount: Money::new(amount.0.0, currency.0),
-            as_of: as_of.map(|at| at.0),
-            execute_at: execute_at.map(|at| at.0),
-            deductions: deductions.unwrap_or_default().into_iter().map(Deduction::from).collect(),
-            actor: actor(&auth.0, None),
-        };
-        let (repository, ids) = (service.repository.as_ref(), service.ids.as_ref());
-        key.bound(service.keeper(), scheduled, async |remember| {
-            let now = service.now().await?;
-            Ok(schedule_payouts(repository, &service.rails, ids, &service.turns, now, ask, &remember).await?)
-        })
-        .await
+        let ask = body.0.by(actor(&auth.0, None));
+        key.bound(service.keeper(), scheduled, async |remember| schedule(service, ask, &remember).await).await
     }
 
     /// Calculate what an amount would come to

@@ -1,6 +1,6 @@
 //! `docs/errors.md`: every stable code there is, printed from the enums.
 
-use super::super::problem::Problem;
+use super::super::{ndjson::LinesError, problem::Problem};
 use app::{
     failure::Failure,
     idempotency::claim_key::ClaimKeyError,
@@ -68,6 +68,7 @@ fn use_cases() -> String {
         ("publish a model", Box::new(PublishRevenueModelError::VersionConflict { given: 2, expected: 1 })),
         ("publish a model", Box::new(PublishRevenueModelError::Commit(CommitError::Stale))),
         ("register a recipient", Box::new(RegisterRecipientError::Destination(Vec::new()))),
+        ("schedule many", Box::new(LinesError::TooMany)),
         ("any POST with a key", Box::new(ClaimKeyError::Reused)),
         ("any POST with a key", Box::new(ClaimKeyError::InProgress)),
         ("reverse", Box::new(ReverseRevenueError::EscrowNotFound("esc_1".parse().unwrap()))),
@@ -119,6 +120,7 @@ fn details_of_fields() -> String {
         "invalid_format",
         "invalid_value",
         "mismatch",
+        "not_accepted",
         "one_of",
         "out_of_range",
         "repeated_parameter",

@@ -4,6 +4,7 @@ mod document;
 mod errors;
 mod errors_page;
 mod idempotency;
+mod ndjson;
 mod order;
 mod sample;
 mod shell;
