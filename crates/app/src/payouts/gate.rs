@@ -188,6 +188,8 @@ impl Gates {
         let Some(gate) = gates.get_mut(rail) else { return false };
         let before = std::mem::replace(&mut gate.breaker, Breaker::Closed { failing: BTreeSet::new() });
         gate.breaker = match (came, before) {
+            // What left before the rail asked for time says nothing of it: nobody has called since.
+            (Came::Answer, Breaker::Open { until, times: 0 }) if now < until => Breaker::Open { until, times: 0 },
             (Came::Answer, _) => Breaker::Closed { failing: BTreeSet::new() },
             // Others that were on their way when it opened say nothing new.
             (Came::Nothing, open @ Breaker::Open { .. }) => open,
@@ -202,7 +204,7 @@ impl Gates {
             (Came::NotBefore(wait), _) => Breaker::Open { until: now.after(wait), times: 0 },
             (Came::Blame, _) => Breaker::Open { until: now.after(OURS), times: 1 },
         };
-        if came == Came::Answer {
+        if matches!(gate.breaker, Breaker::Closed { .. }) {
             gate.line = Line::default();
         }
         let is_news = came == Came::Blame && !gate.is_blamed;
@@ -324,6 +326,10 @@ mod tests {
         gates.report(&profile.id, of(1, Came::Answer), &Middle, at(60_000));
         gates.report(&profile.id, of(1, Came::NotBefore(Duration::from_secs(7))), &Middle, at(60_000));
         assert_eq!(gates.admit(&profile, batch(0), 1, at(60_000)), Admitted { calls: 0, again_at: at(67_000) });
+        // Another call was on its way when it said so, and is answered.
+        gates.report(&profile.id, of(2, Came::Answer), &Middle, at(61_000));
+        assert_eq!(gates.admit(&profile, batch(0), 1, at(66_999)).calls, 0);
+        assert_eq!(gates.admit(&profile, batch(0), 1, at(67_000)).calls, 1);
     }
 
     #[test]
