@@ -86,9 +86,7 @@ impl Plan {
                 Some(paid) if !paid.contains(&destination) => facts.has_changed_destination = true,
                 Some(_) => {}
             }
-            let (recipient, amount_minor) = (&item.recipient, item.due_minor());
-            let one = ApprovedItem { item: item.id, recipient, amount_minor, destination };
-            content.insert(item.id, content_hash(batch.id, batch.currency, batch.execute_at, &[one]));
+            content.insert(item.id, hash_of(batch, item, destination));
         }
         let required = policy.approval.required(&facts);
         let by_item = content.iter().map(|(item, hash)| (*item, given(&policy.approval, approved, *item, *hash, now)));
@@ -109,6 +107,12 @@ impl Plan {
     /// Whether nobody must say yes to this item any more.
     pub(crate) fn is_cleared(&self, item: ItemId) -> bool {
         !self.uncleared.contains(&item)
+    }
+    /// Whether nobody must say yes any more to this item, if it is sent there: its recipient may have changed since the
+    /// policy was read.
+    pub(crate) fn is_cleared_for(&self, batch: &Batch, item: &Item, destination: &Destination) -> bool {
+        let is_as_read = |hash: &ContentHash| *hash == hash_of(batch, item, destination_hash(destination));
+        self.is_cleared(item.id) && self.content.get(&item.id).is_none_or(is_as_read)
     }
     /// What there is to say yes to.
     pub(crate) fn content(&self) -> &BTreeMap<ItemId, ContentHash> {
@@ -161,6 +165,11 @@ pub(crate) fn due_at(policy: &Policy, batch: &Batch) -> Timestamp {
 /// Whether it is still to be sent, now or when its hold is over.
 fn is_unsent(item: &Item) -> bool {
     matches!(item.status(), ItemStatus::Scheduled | ItemStatus::PendingKyc)
+}
+
+fn hash_of(batch: &Batch, item: &Item, destination: [u8; 32]) -> ContentHash {
+    let one = ApprovedItem { item: item.id, recipient: &item.recipient, amount_minor: item.due_minor(), destination };
+    content_hash(batch.id, batch.currency, batch.execute_at, &[one])
 }
 
 /// Where somebody is paid now.

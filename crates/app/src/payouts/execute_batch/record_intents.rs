@@ -147,9 +147,12 @@ async fn due(
     for item in candidates {
         let is_held = item.status() == ItemStatus::PendingKyc;
         match order(ports.rails, &item, recipients.get(&item.recipient), work.batch().currency) {
-            // Nobody has said yes to what is released just now: the next turn knows whether anybody must.
-            Ok(_) if is_held && !plan.is_cleared(item.id) => {
-                work.step(item.id, ItemStep::Release, now).map_err(Contradiction::from)?;
+            // Nobody has said yes to what is released just now, or to where it would go by now: the next turn knows
+            // whether anybody must.
+            Ok(order) if !plan.is_cleared_for(work.batch(), &item, &order.destination) => {
+                if is_held {
+                    work.step(item.id, ItemStep::Release, now).map_err(Contradiction::from)?;
+                }
             }
             Ok(order) => {
                 if is_held {

@@ -1,6 +1,6 @@
 use super::{ask_rails::TRIES_MAX, *};
 use crate::{
-    change::{New, Update},
+    change::{New, PaidDestination, PolicyVersion, Update},
     fixtures::{
         Counting, answering, batch_id, down, found, item, item_id, lease, now, ports, rail, rail_profile, rails,
         recipient,
@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use domain::{
+    approval::destination_hash,
     batch::BatchStatus,
     event::EventKind,
     ids::InstructionId,
@@ -657,6 +658,51 @@ async fn an_intent_that_is_not_committed_is_not_sent() {
         // A rail that must not be called: it expects no submission.
         let world = World { log: Log::default(), repository, rails: rails(rail("simulator", true)) };
         assert!(world.run().await.is_err());
+    }
+}
+
+/// Seed 4768: they change after the policy was read and before what is sent is.
+#[tokio::test]
+async fn whoever_moves_within_a_turn_is_not_paid_where_nobody_said_yes_to() {
+    let policy = r#"{ "approval": { "rules": [{ "when": "changed_destination", "approvals": 1 }] } }"#;
+    let policy = PolicyVersion {
+        version: 1,
+        spec: serde_json::from_str(policy).unwrap(),
+        set_by: "usr_admin".parse().unwrap(),
+        set_at: now(),
+    };
+    let paid = item(0, None);
+    let who = recipient(paid.recipient.as_str(), RecipientStatus::Active);
+    let known = PaidDestination {
+        recipient: paid.recipient.clone(),
+        destination: destination_hash(&who.value.destination),
+        at: now(),
+    };
+    let mut moved = who.clone();
+    moved.value.destination.details.insert("account".into(), "acct_2".into());
+    for (reads, intents) in [(vec![who.clone(), moved], 0), (vec![who.clone(), who], 1)] {
+        let mut repository = MockPayoutRepository::new();
+        let (paid, policy, known) = (paid.clone(), policy.clone(), known.clone());
+        repository.expect_batch_for_execution().returning(move |_| Ok(Some(found(vec![paid.clone()]))));
+        repository.expect_policy().returning(move || Ok(Some(policy.clone())));
+        repository.expect_paid_destinations().returning(move |_| Ok(vec![known.clone()]));
+        let reads = Mutex::new(reads);
+        repository.expect_recipients().returning(move |_| Ok(vec![reads.lock().unwrap().remove(0)]));
+        let log = Log::default();
+        let commits = log.clone();
+        repository.expect_commit().returning(move |change| {
+            commits.add(Happened::Committed(Box::new(change)));
+            Ok(())
+        });
+        let world = World { log: log.clone(), repository, rails: rails(answering(settled)) };
+        world.run().await.unwrap();
+        let changes = log.changes();
+        let inserted = changes.iter().flat_map(|change| &change.insert);
+        assert_eq!(inserted.filter(|new| matches!(new, New::Instruction(_))).count(), intents);
+        if intents == 0 {
+            // The next turn knows whether anybody must say yes.
+            assert_eq!(changes.last().unwrap().lease, Some(LeaseStep::Again(lease(), now())));
+        }
     }
 }
 

@@ -35,7 +35,7 @@ use tracing::{Instrument, Span};
 const AT_ONCE: usize = 64;
 /// After so many lines in a row that had to wait for something that is down, the others of the call are not tried: each
 /// would wait as long, and ten thousand of them for minutes.
-const IN_VAIN_MAX: u32 = 128;
+const IN_VAIN_MAX: u32 = 64;
 
 /// Where lines are worked on, of all calls together: two calls at once do not take twice as much from everybody else.
 /// Cheap to clone.
