@@ -389,10 +389,7 @@ impl Inner {
         // Nobody in a model reads these, and every state would carry them along.
         change.audit.clear();
         change.publish.clear();
-        let lease = match &change.lease {
-            Some(LeaseStep::Keep(lease) | LeaseStep::Finish(lease) | LeaseStep::Again(lease, _)) => Some(lease.clone()),
-            None => None,
-        };
+        let lease = change.lease.as_ref().map(|step| step.lease().clone());
         let ends = !matches!(change.lease, None | Some(LeaseStep::Keep(_)));
         let is_held = lease.as_ref().is_none_or(|lease| self.world.is_leased(lease.attempt, Duration::ZERO));
         match weak {

@@ -173,7 +173,7 @@ impl Oracle {
             None if worker => self.violated(Law::Leased, format!("{} wrote without a lease", who.name())),
             None => {}
             Some(step) => {
-                let (LeaseStep::Keep(lease) | LeaseStep::Finish(lease) | LeaseStep::Again(lease, _)) = step;
+                let lease = step.lease();
                 let held = self.jobs.get(&lease.job).copied();
                 if held.is_none_or(|held| held.attempt != lease.attempt || held.until <= age || held.who != who) {
                     self.violated(Law::Leased, format!("{} wrote under a lost lease: {lease:?} {held:?}", who.name()));

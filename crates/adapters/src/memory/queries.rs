@@ -77,11 +77,7 @@ impl PayoutQueries for Memory {
             instructions: instructions.cloned().collect(),
             resolution: world.proposed_of(item).map(|found| found.value.clone()),
             rail: world.recipients.get(&found.value.recipient).map(|known| known.value.destination.rail.clone()),
-            pauses: if matches!(found.value.status(), ItemStatus::Scheduled | ItemStatus::Processing) {
-                pauses(&world)
-            } else {
-                Vec::new()
-            },
+            pauses: if RailPause::concerns(&found.value) { pauses(&world) } else { Vec::new() },
         }))
     }
 

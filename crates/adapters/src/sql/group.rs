@@ -19,8 +19,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// So many changes wait at most. That is a second of the slowest disk and more than anybody waits for an answer:
-/// whoever comes then is told so at once.
+/// So many changes wait at most, sixteen groups: whoever comes then is told so at once.
 const WAITING_MAX: usize = 1_024;
 /// So many changes share a transaction at most.
 const GROUP_MAX: usize = 64;

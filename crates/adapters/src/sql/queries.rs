@@ -95,11 +95,7 @@ impl PayoutQueries for Sql {
         let recipient = recipient::Entity::find_by_id(row.recipient_id.clone()).one(&read).await.map_err(store)?;
         let rail = recipient.map(recipient::Model::read).transpose()?.map(|found| found.value.destination.rail);
         let item = row.read()?.value;
-        let pauses = if matches!(item.status(), ItemStatus::Scheduled | ItemStatus::Processing) {
-            self.pauses(&read).await?
-        } else {
-            Vec::new()
-        };
+        let pauses = if RailPause::concerns(&item) { self.pauses(&read).await? } else { Vec::new() };
         read.commit().await.map_err(store)?;
         let instructions = values(instructions);
         Ok(Some(ItemDetails { item, batch: batch.value, instructions, resolution, rail, pauses }))

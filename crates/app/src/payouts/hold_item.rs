@@ -66,12 +66,7 @@ async fn obstacle(held: &Item, acting: Acting<'_>) -> Result<Option<HoldReason>,
     if held.state().hold_reason() != Some(HoldReason::RecipientMustAct) {
         return Ok(None);
     }
-    let destination = destination_of(recipient, acting.rails);
-    let preflight = match acting.rails.get(&destination.rail) {
-        Some(rail) => rail.preflight(&destination).await,
-        None => Preflight::CannotTell,
-    };
-    Ok(match preflight {
+    Ok(match acting.rails.preflight(&destination_of(recipient, acting.rails)).await {
         Preflight::MustAct { .. } => Some(HoldReason::RecipientMustAct),
         Preflight::Ready | Preflight::CannotTell => None,
     })

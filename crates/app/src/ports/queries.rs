@@ -148,6 +148,11 @@ impl RailPause {
     /// So many of the newest alarms are looked through for it.
     pub const ALARMS_MAX: u32 = 100;
 
+    /// Whether an item may wait for a rail that is paused.
+    pub fn concerns(item: &Item) -> bool {
+        matches!(item.status(), ItemStatus::Scheduled | ItemStatus::Processing)
+    }
+
     /// What the alarm [`Alarm::RailPaused`] says.
     pub fn about(rail: &RailId, says: &str) -> Value {
         json!({ "rail": rail, "says": says })

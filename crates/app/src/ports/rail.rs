@@ -433,6 +433,13 @@ impl Rails {
     pub fn default_id(&self) -> &RailId {
         &self.default
     }
+    /// Whether somebody can be paid there now, as far as their rail knows.
+    pub async fn preflight(&self, destination: &Destination) -> Preflight {
+        match self.get(&destination.rail) {
+            Some(rail) => rail.preflight(destination).await,
+            None => Preflight::CannotTell,
+        }
+    }
     /// Every rail.
     pub fn all(&self) -> impl Iterator<Item = &Arc<dyn PayoutRail>> {
         self.by_id.values()

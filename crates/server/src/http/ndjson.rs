@@ -21,7 +21,6 @@ use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry},
 };
-use serde_json::Value;
 use std::marker::PhantomData;
 
 /// The media type of one document a line.
@@ -69,9 +68,8 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Lines<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let example = T::EXAMPLE.and_then(|text| serde_json::from_str::<Value>(text).ok());
         let schema = MetaSchema {
-            example: example.map(|one| format!("{one}\n").into()),
+            example: payload::example::<T>().map(|one| format!("{one}\n").into()),
             // There is something in it.
             pattern: Some(r"[^ \t\r\n]".to_owned()),
             ..schema(T::schema_ref())

@@ -79,8 +79,13 @@ impl<'a, T: FromBody> ApiExtractor<'a> for Body<T> {
 pub fn register<T: FromBody>(registry: &mut Registry) {
     T::register(registry);
     if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
-        schema.example = T::EXAMPLE.and_then(|text| serde_json::from_str(text).ok());
+        schema.example = example::<T>();
     }
+}
+
+/// The example of a body.
+pub fn example<T: FromBody>() -> Option<serde_json::Value> {
+    T::EXAMPLE.and_then(|text| serde_json::from_str(text).ok())
 }
 
 /// What a document says, or every fault in it, among them those that were known before.

@@ -178,10 +178,7 @@ async fn ready(
     now: Timestamp,
 ) -> Result<Vec<(Item, Order)>, ExecuteBatchError> {
     let checks = join_all(due.into_iter().map(|(item, order)| async {
-        let preflight = match ports.rails.get(&order.destination.rail) {
-            Some(rail) => rail.preflight(&order.destination).await,
-            None => Preflight::CannotTell,
-        };
+        let preflight = ports.rails.preflight(&order.destination).await;
         (item, order, preflight)
     }));
     let mut ready = Vec::new();
