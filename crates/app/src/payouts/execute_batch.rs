@@ -119,7 +119,7 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let mut paused = BTreeMap::new();
 
     let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);
-    let Asked { mut heard, again } = ask(ports, batch, unresolved, waiting, now, &mut looks).await;
+    let Asked { mut heard, again } = ask(ports, &work, unresolved, waiting, now, &mut looks).await;
     let sending = record_intents(ports, &mut work, &plan, again, &lease, now, &mut looks).await?;
     heard.extend(submit(ports, sending, (now, leaves_by), &mut paused).await);
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     change::Stored,
-    payouts::gate::Came,
+    payouts::{batch_work::BatchWork, gate::Came},
     ports::rail::{Lookup, RailProfile},
 };
 use domain::{ids::BatchId, instruction::Instruction, timestamp::Timestamp};
@@ -27,12 +27,13 @@ pub(super) struct Asked {
 /// Asks the rails what became of instructions found sent.
 pub(super) async fn ask(
     ports: Ports<'_>,
-    batch: BatchId,
+    work: &BatchWork<'_>,
     unresolved: Vec<Stored<Instruction>>,
     waiting: usize,
     now: Timestamp,
     looks: &mut Looks,
 ) -> Asked {
+    let batch = work.batch().id;
     let mut asked = Asked { heard: Vec::new(), again: Vec::new() };
     let mut calls = Vec::new();
     let not_asked = unresolved.len() > SLICE_ITEMS_MAX;
@@ -41,7 +42,7 @@ pub(super) async fn ask(
         let Some(profile) = profile else {
             // The rail is not there any more: nothing can be learned, nothing is lost.
             for before in instructions {
-                looks.at_unresolved(&before.value, before.value.first_sent_at, ports.dice);
+                looks.at_unresolved(work, &before.value, ports.dice);
             }
             continue;
         };
@@ -49,6 +50,11 @@ pub(super) async fn ask(
         let (mut sent, unsent): (Vec<_>, Vec<_>) = instructions
             .into_iter()
             .partition(|stored| stored.value.may_have_been_received() || stored.value.is_acknowledged());
+        let (unsent, later): (Vec<_>, Vec<_>) =
+            unsent.into_iter().partition(|stored| looks.again_from(work, &stored.value) <= now);
+        for Stored { value, .. } in later {
+            looks.at(looks.again_from(work, &value));
+        }
         let pays =
             waiting + unsent.len() + sent.iter().filter(|stored| may_replay(&profile, &stored.value, now)).count();
         asked.again.extend(unsent);
@@ -61,7 +67,9 @@ pub(super) async fn ask(
         let rest = sent.split_off(questions);
         // What may be sent again may be so without a question: the same bytes have effect once. What comes of that says
         // when to look at it next, and not the gate: else a rail that asks for time is called as fast as it allows.
-        let is_sent_again = |stored: &Stored<Instruction>| questions == 0 && may_replay(&profile, &stored.value, now);
+        let is_sent_again = |Stored { value, .. }: &Stored<Instruction>| {
+            questions == 0 && may_replay(&profile, value, now) && looks.again_from(work, value) <= now
+        };
         let (again, not_yet): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_sent_again);
         asked.again.extend(again);
         if !not_yet.is_empty() {
@@ -85,10 +93,16 @@ pub(super) async fn ask(
         let instruction = &before.value;
         let answer = match lookup {
             Lookup::Found(events) => Answer::Said { reference: None, events },
-            _ if may_replay(&profile, instruction, now) => {
-                asked.again.push(before);
-                continue;
-            }
+            _ if may_replay(&profile, instruction, now) => match looks.again_from(work, instruction) {
+                from if from <= now => {
+                    asked.again.push(before);
+                    continue;
+                }
+                from => {
+                    looks.at(from);
+                    Answer::Unknown
+                }
+            },
             // Only now does absence prove anything: no call can be on its way any more.
             Lookup::ProvenAbsent if now >= arrived_by(&profile, instruction) => Answer::Absent,
             Lookup::ProvenAbsent => {

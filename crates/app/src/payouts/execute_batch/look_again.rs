@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Shortest and longest time before an unresolved instruction is looked at again.
 pub(super) const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Longest time before what a rail did not take is offered to it again.
+const SEND_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// Longest time before one is looked at again that the rail has: it reports by itself, and this is the net.
 const LOOK_AGAIN_ACKNOWLEDGED: Duration = Duration::from_secs(3_600);
 /// How often a batch is looked at that waits for somebody to say yes.
@@ -27,14 +29,19 @@ impl Looks {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// At what the rail will know later: seldom, if it was sent long ago, or if nobody has taken it for long. What was
-    /// never received begins its window anew with every call, so only its items tell how long that has been.
-    pub(super) fn at_unresolved(&mut self, instruction: &Instruction, waits_since: Timestamp, dice: &dyn Dice) {
-        let since = instruction.first_sent_at.min(waits_since);
-        let age = self.now.since(instruction.last_sent_at).max(self.now.since(since) / 4);
+    /// At what the rail will know later: seldom, if it was sent long ago, or if nobody has taken it for long.
+    pub(super) fn at_unresolved(&mut self, work: &BatchWork<'_>, instruction: &Instruction, dice: &dyn Dice) {
+        let age = self.now.since(instruction.last_sent_at).max(self.now.since(waits_since(work, instruction)) / 4);
         let most = if instruction.is_acknowledged() { LOOK_AGAIN_ACKNOWLEDGED } else { LOOK_AGAIN.1 };
         let pause = full_jitter(dice, age.clamp(LOOK_AGAIN.0, most), 0, most);
         self.at(self.now.after(pause));
+    }
+
+    /// From when on it may be sent again, however often it is looked at: a batch is looked at for any of its items, and a
+    /// rail that takes nothing for long is not offered all of them each time.
+    pub(super) fn again_from(&self, work: &BatchWork<'_>, instruction: &Instruction) -> Timestamp {
+        let waited = self.now.since(waits_since(work, instruction));
+        instruction.last_sent_at.after(SEND_AGAIN_MAX.min(waited / 8))
     }
 
     /// At what is still to be sent: when it is due, if nothing else stands in its way.
@@ -55,4 +62,11 @@ impl Looks {
             self.at(self.now.after(LOOK_AGAIN_UNAPPROVED));
         }
     }
+}
+
+/// Since when an instruction waits for its rail: what was never received begins its window anew with every call, so only its items
+/// tell it.
+fn waits_since(work: &BatchWork<'_>, instruction: &Instruction) -> Timestamp {
+    let waiting = instruction.items.iter().filter_map(|part| work.item(part.item));
+    waiting.map(|item| item.updated_at).fold(instruction.first_sent_at, Timestamp::min)
 }

@@ -270,22 +270,27 @@ async fn what_never_left_is_sent_again_without_a_question() {
 
 #[tokio::test]
 async fn what_is_never_taken_is_sent_less_and_less_often() {
-    let again_after = async |age: u64| {
+    let again_after = async |age: u64, last: u64| {
         let mut never_left = sent(Duration::from_secs(age));
         let before = &mut never_left.unresolved[0].value;
-        // The last call, which never left either, was a second ago.
-        let last = before.first_sent_at.after(Duration::from_secs(age - 1));
+        // The last call never left either.
+        let last = before.first_sent_at.after(Duration::from_secs(age - last));
         (before.tries, before.first_sent_at, before.last_sent_at) = (0, last, last);
         let busy = |_: &Instruction| Submit::NotSent { cause: "429".into(), retry_after: None, ours: false };
         let world = World::new(never_left, rail("simulator", true), None, Some(busy));
         world.run().await.unwrap();
         match world.log.changes().pop().unwrap().lease {
-            Some(LeaseStep::Again(_, at)) => at.since(now()),
+            Some(LeaseStep::Again(_, at)) => (at.since(now()), world.log.words().contains(&"submit")),
             other => panic!("it is not tried again: {other:?}"),
         }
     };
-    assert!(again_after(2).await < Duration::from_secs(1));
-    assert!(again_after(600).await > Duration::from_secs(60));
+    let (soon, is_sent) = again_after(2, 1).await;
+    assert!(is_sent && soon < Duration::from_secs(1));
+    let (late, is_sent) = again_after(600, 60).await;
+    assert!(is_sent && late > Duration::from_secs(60));
+    // Looked at for another of its batch.
+    assert_eq!(again_after(600, 20).await, (Duration::from_secs(40), false));
+    assert_eq!(again_after(80, 2).await, (Duration::from_secs(8), false));
 }
 
 #[tokio::test]
@@ -476,6 +481,16 @@ async fn what_the_rail_does_not_know_is_replayed_under_the_same_key_with_the_sam
         let Happened::Committed(intent) = &log[1] else { panic!("{log:?}") };
         assert!(intent.insert.is_empty() && intent.post.is_empty(), "the money is in transit already");
     }
+}
+
+#[tokio::test]
+async fn what_was_sent_just_now_is_not_replayed_because_another_of_its_batch_is_looked_at() {
+    let mut refused_again = sent(Duration::from_secs(400));
+    let before = &mut refused_again.unresolved[0].value;
+    before.last_sent_at = before.first_sent_at.after(Duration::from_secs(390));
+    let world = World::new(refused_again, rail("simulator", true), Some(absent), None);
+    world.run().await.unwrap();
+    assert_eq!(world.log.words(), ["ask", "commit"]);
 }
 
 #[tokio::test]

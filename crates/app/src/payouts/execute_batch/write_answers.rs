@@ -128,9 +128,7 @@ pub(super) fn write_answers(
             }
         }
         if instruction.is_open() {
-            let waiting = instruction.items.iter().filter_map(|part| work.item(part.item));
-            let waits_since = waiting.map(|item| item.updated_at).min().unwrap_or(instruction.first_sent_at);
-            looks.at_unresolved(&instruction, waits_since, ports.dice);
+            looks.at_unresolved(work, &instruction, ports.dice);
         }
         conclude::write_down(&mut into, &before, instruction);
     }
