@@ -60,11 +60,30 @@ impl Binaries {
     }
 }
 
-/// A throw-away server: its programs, its folder, and whom it runs as.
+/// A throw-away server: its programs, its folder, whom it runs as, and whether it waits for its disk.
 pub struct Cluster {
     binaries: Binaries,
     folder: PathBuf,
     owner: Option<Owner>,
+    disk: Disk,
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// As the server does by itself.
+    Waits,
+    /// Nothing in it outlives the tests, and a crash of ours is not a crash of its machine.
+    DoesNotWait,
+}
+
+impl Disk {
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Waits => &[],
+            Self::DoesNotWait => &["fsync=off", "full_page_writes=off"],
+        }
+    }
 }
 
 /// Whom the server runs as: PostgreSQL refuses to be root.
@@ -76,13 +95,14 @@ struct Owner {
 
 impl Cluster {
     /// Finds what a cluster needs, or installs Debian's package.
-    pub fn plan() -> Result<Self> {
+    pub fn plan(disk: Disk) -> Result<Self> {
         let owner = if process::is_root() { Some(Owner::find()?) } else { None };
         Ok(Self {
             binaries: Binaries::find_or_install()?,
             // Not under target/: the server's user must be able to walk there, and a home is shut.
             folder: std::env::temp_dir().join(format!("disburse-postgres-{}", std::process::id())),
             owner,
+            disk,
         })
     }
 
@@ -148,14 +168,8 @@ impl Cluster {
         };
         let mut command = self.as_owner(&self.binaries.postgres);
         command.args(["-D", "data", "-p", &port.to_string()]);
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=300",
-            // Nothing in it outlives the tests, and a crash of ours is not a crash of its machine.
-            "fsync=off",
-            "full_page_writes=off",
-        ] {
+        let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"];
+        for setting in settings.iter().chain(self.disk.settings()) {
             command.args(["-c", setting]);
         }
         Guarded::start("PostgreSQL", &mut command, &self.log(), &ending)

@@ -88,6 +88,11 @@ impl Guarded {
             .attempting(|| "starting the guardian shell".into())
     }
 
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.server.id()
+    }
+
     /// A failure when the server has ended by itself.
     pub fn check_alive(&mut self) -> Result<()> {
         match self.server.try_wait() {

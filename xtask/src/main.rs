@@ -4,6 +4,7 @@
 //! Nothing is skipped in silence: what cannot run is a failure that says what is missing.
 
 mod apt;
+mod bench;
 mod cargo_tool;
 mod client;
 mod cluster;
@@ -28,6 +29,7 @@ mod test;
 mod tools;
 mod workspace;
 
+use bench::{Bench, Length};
 use failure::{Failure, Result};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -46,6 +48,8 @@ enum Task {
     Fuzz { seconds: u64 },
     /// One part of so many of the mutants.
     Mutants { part: u32, parts: u32 },
+    /// How fast it is beside others.
+    Bench { bench: Bench, length: Length },
     /// Writes `openapi.yaml` from the code.
     OpenApi,
     /// Prints the usage.
@@ -76,6 +80,7 @@ fn carry_out(task: Task) -> Result<()> {
         Task::Soak => soak::run(&Workspace::find()?),
         Task::Fuzz { seconds } => fuzz::run(&Workspace::find()?, Duration::from_secs(seconds)),
         Task::Mutants { part, parts } => mutants::run(&Workspace::find()?, part, parts),
+        Task::Bench { bench, length } => bench::run(&Workspace::find()?, bench, length),
         Task::OpenApi => openapi::write(&Workspace::find()?),
         Task::Help => {
             println!("{}", usage());
@@ -92,6 +97,8 @@ fn parse(arguments: &[String]) -> Result<Task> {
         ["fuzz"] => Ok(Task::Fuzz { seconds: 60 }),
         ["fuzz", seconds] => Ok(Task::Fuzz { seconds: number(seconds)? }),
         ["mutants", part, parts] => Ok(Task::Mutants { part: number(part)?, parts: number(parts)? }),
+        ["bench", name] => Ok(Task::Bench { bench: parse_bench(name)?, length: Length::Full }),
+        ["bench", name, "--quick"] => Ok(Task::Bench { bench: parse_bench(name)?, length: Length::Quick }),
         ["openapi"] => Ok(Task::OpenApi),
         [] | ["help" | "--help" | "-h"] => Ok(Task::Help),
         other => Err(Failure::new(format!("`{}` is not a task", other.join(" ")))),
@@ -100,6 +107,10 @@ fn parse(arguments: &[String]) -> Result<Task> {
 
 fn number<T: FromStr>(word: &str) -> Result<T> {
     word.parse().map_err(|_| Failure::new(format!("`{word}` is not a number")))
+}
+
+fn parse_bench(name: &str) -> Result<Bench> {
+    Bench::named(name).ok_or_else(|| Failure::new(format!("`{name}` is not a bench")))
 }
 
 /// An empty answer means every step.
@@ -129,11 +140,17 @@ fn usage() -> String {
          \x20 soak                the longer versions of the randomised tests\n\
          \x20 fuzz [SECONDS]      what comes from outside, so long for each target (60)\n\
          \x20 mutants PART PARTS  whether tests notice what a line says: one part, from 0, of so many\n\
+         \x20 bench NAME          how fast it is beside others; writes docs/benchmarks.md\n\
+         \x20 bench NAME --quick  whether the bench works; writes nothing\n\
          \x20 openapi             writes openapi.yaml from the code\n\n\
          steps:\n",
     );
     for step in Step::ALL {
         text.push_str(&format!("  {:<24}{}\n", step.name(), step.promise()));
+    }
+    text.push_str("\nbenches:\n");
+    for bench in Bench::ALL {
+        text.push_str(&format!("  {:<24}{}\n", bench.name(), bench.promise()));
     }
     text.push_str(
         "\nenvironment:\n\
@@ -165,16 +182,35 @@ mod tests {
     }
 
     #[test]
+    fn a_bench_is_long_unless_told_otherwise() {
+        assert_eq!(parsed("bench http"), Ok(Task::Bench { bench: Bench::Http, length: Length::Full }));
+        assert_eq!(parsed("bench http --quick"), Ok(Task::Bench { bench: Bench::Http, length: Length::Quick }));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
-        for line in ["tests", "fuzz long", "mutants 1", "test --only", "test --only nothing", "test --fast"] {
+        for line in [
+            "tests",
+            "bench",
+            "bench all",
+            "bench http --fast",
+            "fuzz long",
+            "mutants 1",
+            "test --only",
+            "test --only nothing",
+            "test --fast",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }
 
     #[test]
-    fn the_usage_names_every_step() {
+    fn the_usage_names_every_step_and_bench() {
         for step in Step::ALL {
             assert!(usage().contains(step.name()), "{}", step.name());
+        }
+        for bench in Bench::ALL {
+            assert!(usage().contains(bench.promise()), "{}", bench.name());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A PostgreSQL server for the tests: the one that was named, or a throw-away one.
 
 use crate::apt;
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Disk};
 use crate::failure::{Failure, Result};
 use crate::guarded::Guarded;
 use crate::process;
@@ -22,6 +22,15 @@ impl Postgres {
     /// Takes the server that the environment names; else starts one from local binaries; else
     /// installs Debian's package first.
     pub fn provide() -> Result<Self> {
+        Self::provide_on(Disk::DoesNotWait)
+    }
+
+    /// The same, but a throw-away one waits for its disk, as a server in earnest does.
+    pub fn provide_durable() -> Result<Self> {
+        Self::provide_on(Disk::Waits)
+    }
+
+    fn provide_on(disk: Disk) -> Result<Self> {
         let named = std::env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
         let (url, server) = match named {
             Some(url) => {
@@ -29,13 +38,12 @@ impl Postgres {
                 (url, None)
             }
             None => {
-                let (url, server) = Cluster::plan()?.start()?;
+                let (url, server) = Cluster::plan(disk)?.start()?;
                 (url, Some(server))
             }
         };
         let postgres = Self { url, psql: find_or_install_psql()?, _server: server };
-        let version = process::capture(postgres.psql(&postgres.url).args(["-A", "-t", "-c", "SHOW server_version"]))?;
-        println!("PostgreSQL {} answers", version.trim());
+        println!("PostgreSQL {} answers", postgres.ask(&postgres.url, "SHOW server_version")?);
         Ok(postgres)
     }
 
@@ -53,6 +61,12 @@ impl Postgres {
     /// Removes a database, also when somebody is still connected.
     pub fn drop_database(&self, name: &str) -> Result<()> {
         self.execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+    }
+
+    /// What a database of the server answers to a statement: lines of fields, and `|` between these.
+    pub fn ask(&self, database_url: &str, statement: &str) -> Result<String> {
+        let answer = process::capture(self.psql(database_url).args(["-A", "-t", "-c", statement]))?;
+        Ok(answer.trim().to_owned())
     }
 
     fn execute(&self, statement: &str) -> Result<()> {

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Long enough for HMAC-SHA-256, and plainly not a secret.
-const JWT_SECRET: &str = "xtask-signs-test-tokens-with-this-and-nothing-else";
+pub const JWT_SECRET: &str = "xtask-signs-test-tokens-with-this-and-nothing-else";
 
 /// A running server. It ends with this value.
 pub struct Server {
@@ -25,13 +25,23 @@ impl Server {
     /// Starts a server with empty data and waits until it is ready. Without a database URL it
     /// runs on SQLite in its data folder.
     pub fn start(workspace: &Workspace, name: &str, database_url: Option<&str>) -> Result<Self> {
-        let service = workspace.service()?;
+        Self::start_binary(workspace, &workspace.service()?, name, database_url, &[])
+    }
+
+    /// The same of any binary, with more arguments for `serve`.
+    pub fn start_binary(
+        workspace: &Workspace,
+        service: &Path,
+        name: &str,
+        database_url: Option<&str>,
+        more: &[&str],
+    ) -> Result<Self> {
         let data = workspace.empty_workshop(&format!("data/{name}"))?;
         let log = workspace.workshop("logs")?.join(format!("{name}.log"));
         let address = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
         let ending = Ending { signal: "TERM", patience: Duration::from_secs(30), folder: Some(data.clone()) };
-        let mut command = disburse(&service, &data, database_url);
-        command.args(["serve", "--listen", &address.to_string(), "--data-dir"]).arg(&data);
+        let mut command = disburse(service, &data, database_url);
+        command.args(["serve", "--listen", &address.to_string()]).args(more).arg("--data-dir").arg(&data);
         let mut server = Self {
             process: Guarded::start("disburse", &mut command, &log, &ending)?,
             address,
@@ -42,7 +52,7 @@ impl Server {
         server
             .process
             .wait_until(Duration::from_secs(60), ready)
-            .and_then(|()| read_token(&service, &data, database_url))
+            .and_then(|()| read_token(service, &data, database_url))
             .map(|token| server.token = token)
             .map_err(|failure| server.with_log(&failure))?;
         println!("disburse is ready on {address}");
@@ -52,6 +62,16 @@ impl Server {
     /// The base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// A bearer token of role `admin`.
@@ -67,21 +87,20 @@ impl Server {
         let recipient = r#"{"status":"active","destination":{"rail":"simulator"}}"#;
         let release = r#"{"escrowId":"esc_1","projectId":"prj_demo","milestoneId":"ms_1",
             "amount":200000,"currency":"USD"}"#;
-        for (method, path, json) in [
-            ("PUT", "/projects/prj_demo/revenue-model", model),
-            ("PUT", "/recipients/rec_ana", recipient),
-            ("POST", "/revenue/schedule-payouts", release),
-        ] {
-            let answer = http::send(self.address, method, path, Some(&self.token), Some(json))
-                .map_err(|failure| self.with_log(&failure))?;
-            if !(200..300).contains(&answer.status) {
-                return Err(self.with_log(&Failure::new(format!(
-                    "{method} {path} was answered {}: {}",
-                    answer.status, answer.body
-                ))));
-            }
+        self.call("PUT", "/projects/prj_demo/revenue-model", Some(model))?;
+        self.call("PUT", "/recipients/rec_ana", Some(recipient))?;
+        self.call("POST", "/revenue/schedule-payouts", Some(release)).map(drop)
+    }
+
+    /// The body of a good answer; any other is a failure.
+    pub fn call(&self, method: &str, path: &str, json: Option<&str>) -> Result<String> {
+        let answer = http::send(self.address, method, path, Some(&self.token), json)
+            .map_err(|failure| self.with_log(&failure))?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer.body);
         }
-        Ok(())
+        let (status, body) = (answer.status, answer.body);
+        Err(self.with_log(&Failure::new(format!("{method} {path} was answered {status}: {body}"))))
     }
 
     /// Ends a trial: the outcome counts only if the server is still there, stops when asked, and

@@ -35,16 +35,21 @@ impl Workspace {
 
     /// The binary that the build step made.
     pub fn service(&self) -> Result<PathBuf> {
-        self.built("disburse")
+        self.built("debug", "disburse")
     }
 
     /// An example that the build step made.
     pub fn example(&self, name: &str) -> Result<PathBuf> {
-        self.built(&format!("examples/{name}"))
+        self.built("debug", &format!("examples/{name}"))
     }
 
-    fn built(&self, name: &str) -> Result<PathBuf> {
-        let path = self.target.join("debug").join(name);
+    /// A binary that was built for release.
+    pub fn released(&self, name: &str) -> Result<PathBuf> {
+        self.built("release", name)
+    }
+
+    fn built(&self, profile: &str, name: &str) -> Result<PathBuf> {
+        let path = self.target.join(profile).join(name);
         if path.is_file() {
             Ok(path)
         } else {

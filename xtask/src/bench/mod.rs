@@ -1,0 +1,93 @@
+//! `cargo xtask bench`: how fast it is beside what others would use. Figures, not tests: nothing fails if they are bad.
+//!
+//! Peers are pinned and installed here; one that is missing is a failure. Rivals take turns, in another order each
+//! round, and the median of the rounds counts.
+
+mod databases;
+mod figures;
+mod http;
+mod machine;
+mod page;
+mod peers;
+mod result;
+mod rivals;
+mod usage;
+mod wrk;
+
+use crate::failure::Result;
+use crate::workspace::Workspace;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bench {
+    /// `POST /revenue/schedule-payouts` from end to end.
+    Http,
+}
+
+/// How often and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// What the page shows: for a machine that does nothing else.
+    Full,
+    /// Whether it works. The page stays as it is.
+    Quick,
+}
+
+impl Bench {
+    /// Every one.
+    pub const ALL: [Self; 1] = [Self::Http];
+
+    /// The word for the command line and for the page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+        }
+    }
+
+    /// What is compared.
+    pub fn promise(self) -> &'static str {
+        match self {
+            Self::Http => "releases over HTTP, beside Express and pg",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|bench| bench.name() == name)
+    }
+}
+
+impl Length {
+    fn rounds(self) -> usize {
+        match self {
+            Self::Full => 5,
+            Self::Quick => 1,
+        }
+    }
+
+    /// Of one round of one rival.
+    fn seconds(self) -> u64 {
+        match self {
+            Self::Full => 10,
+            Self::Quick => 2,
+        }
+    }
+}
+
+/// Measures, prints the tables, and puts those of a full run on the page.
+pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
+    let _turn = workspace.wait_for_turn()?;
+    let machine = machine::describe(workspace)?;
+    let tables = match bench {
+        Bench::Http => http::run(workspace, length)?,
+    };
+    let section = format!("{machine}\n{tables}");
+    println!("\n{section}");
+    match length {
+        Length::Full => page::put(workspace, bench.name(), &section),
+        Length::Quick => {
+            println!("a quick run says whether it works, not how fast it is: docs/benchmarks.md stays as it is");
+            Ok(())
+        }
+    }
+}
