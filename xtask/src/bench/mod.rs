@@ -9,9 +9,11 @@ mod http;
 mod machine;
 mod page;
 mod peers;
+mod pgbench;
 mod result;
 mod rivals;
 mod usage;
+mod writer;
 mod wrk;
 
 use crate::failure::Result;
@@ -22,6 +24,8 @@ use crate::workspace::Workspace;
 pub enum Bench {
     /// `POST /revenue/schedule-payouts` from end to end.
     Http,
+    /// Commits alone.
+    Writer,
 }
 
 /// How often and how long.
@@ -35,12 +39,13 @@ pub enum Length {
 
 impl Bench {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Http];
+    pub const ALL: [Self; 2] = [Self::Http, Self::Writer];
 
     /// The word for the command line and for the page.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Writer => "writer",
         }
     }
 
@@ -48,6 +53,7 @@ impl Bench {
     pub fn promise(self) -> &'static str {
         match self {
             Self::Http => "releases over HTTP, beside Express and pg",
+            Self::Writer => "commits alone, beside pgbench",
         }
     }
 
@@ -80,6 +86,7 @@ pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
     let machine = machine::describe(workspace)?;
     let tables = match bench {
         Bench::Http => http::run(workspace, length)?,
+        Bench::Writer => writer::run(workspace, length)?,
     };
     let section = format!("{machine}\n{tables}");
     println!("\n{section}");

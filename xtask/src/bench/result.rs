@@ -1,12 +1,20 @@
 //! What a program of a bench prints of itself: a line that begins with `RESULT`, with words like `name=3`.
 
 use crate::failure::{Failure, Result};
+use crate::process;
+use std::process::Command;
 
 /// That line.
 #[derive(Debug)]
 pub struct Printed(String);
 
 impl Printed {
+    /// Runs a program to its end.
+    pub fn of(command: &mut Command) -> Result<Self> {
+        process::announce(command);
+        Self::read(&process::capture(command)?)
+    }
+
     /// Finds the line.
     pub fn read(text: &str) -> Result<Self> {
         let line = text.lines().find_map(|line| line.trim_start().strip_prefix("RESULT "));

@@ -147,6 +147,13 @@ fn is_balanced(code: Option<i32>, said: &str) -> bool {
     code == Some(0) || (code == Some(69) && said.lines().any(|line| line.ends_with(missing)))
 }
 
+/// Makes our tables.
+pub fn migrate(workspace: &Workspace, database: &str) -> Result<()> {
+    let data = workspace.empty_workshop("data/bench-migrate")?;
+    let mut command = server::disburse(&release_binary(workspace)?, &data, Some(database));
+    process::capture(command.args(["migrate", "up"])).map(drop)
+}
+
 /// `disburse serve` with a project, a model and two recipients.
 pub fn start_ours(workspace: &Workspace, name: &str, database: Option<&str>, more: &[&str]) -> Result<Server> {
     let server = Server::start_binary(workspace, &release_binary(workspace)?, name, database, more)?;
