@@ -1,6 +1,9 @@
 //! Splitting one release: our integers, and the same with `rust_decimal` in the same run.
 //!
 //!     cargo bench -p benches --bench split
+//!
+//! For a race with other languages (`cargo xtask bench calculator`), `SPLIT_EXPECTED` names a file: amounts and what they
+//! are split into are written there, and the time of one split is told in nanoseconds.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that cannot go on says so by panicking")]
 
@@ -11,13 +14,53 @@ use domain::{
     revenue_model::{ModelSpec, RevenueModel},
 };
 use rust_decimal::{Decimal, RoundingStrategy};
+use std::{env, fmt::Write, fs, path::Path, time::Instant};
 
 const PARTS_PPM: [u32; 5] = [350_000, 250_000, 200_000, 133_333, 66_667];
 const FEE_PPM: u32 = 50_000;
 
+/// Splits of one race.
+const RACE_SPLITS: u32 = 1_000_000;
+
 fn main() {
     the_two_agree();
-    divan::main();
+    match env::var_os("SPLIT_EXPECTED") {
+        Some(file) => race(Path::new(&file)),
+        None => divan::main(),
+    }
+}
+
+/// The amounts that all race with, what they are split into, and how long one takes here.
+fn race(file: &Path) {
+    let (model, mut amount) = (five(), amounts());
+    let mut calculator = Calculator::new(&model);
+    let amounts: Vec<i64> = (0..10_000).map(|_| amount()).collect();
+    let mut lines = String::new();
+    for amount in &amounts {
+        let split = calculator.split(&release(*amount), &[]).unwrap();
+        let nets: Vec<String> = split.lines().map(|(_, line)| line.net_minor.to_string()).collect();
+        writeln!(lines, "{amount},{}", nets.join(",")).unwrap();
+    }
+    fs::write(file, lines).unwrap();
+    let template = release(1);
+    let integers_ns = time_of_one(&amounts, |amount_minor| {
+        let release = Release { amount_minor, ..template };
+        black_box(calculator.split(black_box(&release), &[]).unwrap().totals());
+    });
+    let mut decimals = Decimals::new();
+    let decimals_ns = time_of_one(&amounts, |amount_minor| {
+        decimals.split(Decimal::new(black_box(amount_minor), 2));
+        black_box(&decimals.net);
+    });
+    println!("RESULT integers={integers_ns} decimals={decimals_ns}");
+}
+
+fn time_of_one(amounts: &[i64], mut split: impl FnMut(i64)) -> f64 {
+    let started = Instant::now();
+    for amount in amounts.iter().cycle().take(RACE_SPLITS as usize) {
+        split(*amount);
+    }
+    started.elapsed().as_secs_f64() * 1e9 / f64::from(RACE_SPLITS)
 }
 
 fn model(lines: impl Iterator<Item = String>) -> RevenueModel {

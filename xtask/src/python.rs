@@ -41,12 +41,13 @@ pub fn environment(workspace: &Workspace, name: &str, requirements: &Path) -> Re
     Ok(programs)
 }
 
-fn find_or_install() -> Result<PathBuf> {
+/// The program, found or installed.
+pub fn find_or_install() -> Result<PathBuf> {
     if let Some(python) = find() {
         return Ok(python);
     }
     apt::install("Python 3.11 or newer with venv", &["python3", "python3-venv"])?;
-    find().ok_or_else(|| Failure::new("the Python of this system is older than 3.11, which the API tests need"))
+    find().ok_or_else(|| Failure::new("the Python of this system is older than 3.11"))
 }
 
 /// The system's own Python is asked too: another one may shadow it and lack modules.

@@ -3,6 +3,7 @@
 //! Peers are pinned and installed here; one that is missing is a failure. Rivals take turns, in another order each
 //! round, and the median of the rounds counts.
 
+mod calculator;
 mod databases;
 mod figures;
 mod http;
@@ -26,6 +27,8 @@ pub enum Bench {
     Http,
     /// Commits alone.
     Writer,
+    /// One split.
+    Calculator,
 }
 
 /// How often and how long.
@@ -39,13 +42,14 @@ pub enum Length {
 
 impl Bench {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Http, Self::Writer];
+    pub const ALL: [Self; 3] = [Self::Http, Self::Writer, Self::Calculator];
 
     /// The word for the command line and for the page.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Writer => "writer",
+            Self::Calculator => "calculator",
         }
     }
 
@@ -54,6 +58,7 @@ impl Bench {
         match self {
             Self::Http => "releases over HTTP, beside Express and pg",
             Self::Writer => "commits alone, beside pgbench",
+            Self::Calculator => "one split, beside rust_decimal, dinero.js and Python's Decimal",
         }
     }
 
@@ -87,6 +92,7 @@ pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
     let tables = match bench {
         Bench::Http => http::run(workspace, length)?,
         Bench::Writer => writer::run(workspace, length)?,
+        Bench::Calculator => calculator::run(workspace, length)?,
     };
     let section = format!("{machine}\n{tables}");
     println!("\n{section}");
