@@ -5,6 +5,7 @@
 
 mod calculator;
 mod databases;
+mod execution;
 mod figures;
 mod http;
 mod machine;
@@ -29,6 +30,8 @@ pub enum Bench {
     Writer,
     /// One split.
     Calculator,
+    /// Paying.
+    Execution,
 }
 
 /// How often and how long.
@@ -42,7 +45,7 @@ pub enum Length {
 
 impl Bench {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Http, Self::Writer, Self::Calculator];
+    pub const ALL: [Self; 4] = [Self::Http, Self::Writer, Self::Calculator, Self::Execution];
 
     /// The word for the command line and for the page.
     pub fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Bench {
             Self::Http => "http",
             Self::Writer => "writer",
             Self::Calculator => "calculator",
+            Self::Execution => "execution",
         }
     }
 
@@ -59,6 +63,7 @@ impl Bench {
             Self::Http => "releases over HTTP, beside Express and pg",
             Self::Writer => "commits alone, beside pgbench",
             Self::Calculator => "one split, beside rust_decimal, dinero.js and Python's Decimal",
+            Self::Execution => "items paid, beside pg-boss and graphile-worker",
         }
     }
 
@@ -93,6 +98,7 @@ pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
         Bench::Http => http::run(workspace, length)?,
         Bench::Writer => writer::run(workspace, length)?,
         Bench::Calculator => calculator::run(workspace, length)?,
+        Bench::Execution => execution::run(workspace, length)?,
     };
     let section = format!("{machine}\n{tables}");
     println!("\n{section}");
