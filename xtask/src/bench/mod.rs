@@ -8,6 +8,7 @@ mod databases;
 mod execution;
 mod figures;
 mod http;
+mod ledger;
 mod machine;
 mod page;
 mod peers;
@@ -32,6 +33,8 @@ pub enum Bench {
     Calculator,
     /// Paying.
     Execution,
+    /// Posting.
+    Ledger,
 }
 
 /// How often and how long.
@@ -45,7 +48,7 @@ pub enum Length {
 
 impl Bench {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Http, Self::Writer, Self::Calculator, Self::Execution];
+    pub const ALL: [Self; 5] = [Self::Http, Self::Writer, Self::Calculator, Self::Execution, Self::Ledger];
 
     /// The word for the command line and for the page.
     pub fn name(self) -> &'static str {
@@ -54,6 +57,7 @@ impl Bench {
             Self::Writer => "writer",
             Self::Calculator => "calculator",
             Self::Execution => "execution",
+            Self::Ledger => "ledger",
         }
     }
 
@@ -64,6 +68,7 @@ impl Bench {
             Self::Writer => "commits alone, beside pgbench",
             Self::Calculator => "one split, beside rust_decimal, dinero.js and Python's Decimal",
             Self::Execution => "items paid, beside pg-boss and graphile-worker",
+            Self::Ledger => "entries posted, beside cala-ledger",
         }
     }
 
@@ -99,6 +104,7 @@ pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
         Bench::Writer => writer::run(workspace, length)?,
         Bench::Calculator => calculator::run(workspace, length)?,
         Bench::Execution => execution::run(workspace, length)?,
+        Bench::Ledger => ledger::run(workspace, length)?,
     };
     let section = format!("{machine}\n{tables}");
     println!("\n{section}");
