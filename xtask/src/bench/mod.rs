@@ -82,7 +82,7 @@ impl Length {
     fn rounds(self) -> usize {
         match self {
             Self::Full => 5,
-            Self::Quick => 1,
+            Self::Quick => 2,
         }
     }
 
