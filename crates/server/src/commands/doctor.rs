@@ -19,6 +19,12 @@ pub(super) async fn run(config: &Config) -> Outcome {
     }
     let accepts = &config.accept_data_loss;
     setting("data_loss", &if accepts.value { "accepted" } else { "refused" }, accepts.origin);
+    setting("connections", &config.connections_max.value, config.connections_max.origin);
+    setting("request_time", &format!("{} s", config.request_seconds_max.value), config.request_seconds_max.origin);
+    match &config.rate_limit {
+        Some(limit) => setting("rate_limit", &format!("{} a second for each subject", limit.value), limit.origin),
+        None => setting("rate_limit", &"(none)", Origin::Default),
+    }
     match &config.stripe {
         Some(stripe) => setting("stripe", &"(key given)", stripe.secret_key.origin),
         None => setting("stripe", &"(not used)", Origin::Default),

@@ -4,13 +4,11 @@ use super::{Exit, Outcome, say};
 use crate::{
     compose::{self, Service},
     config::Config,
-    http, logging,
+    http,
+    listener::Listener,
+    logging,
     signing_key::signing_key,
     worker::Worker,
-};
-use poem::{
-    Server,
-    listener::{Acceptor, Listener, TcpListener},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
@@ -43,7 +41,7 @@ pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     stop: watch::Sender<bool>,
-    api: JoinHandle<std::io::Result<()>>,
+    api: JoinHandle<()>,
     worker: Option<JoinHandle<()>>,
 }
 
@@ -52,25 +50,15 @@ impl Running {
         let key = signing_key(config).map_err(|error| say(Exit::Usage, &error))?;
         let service = compose::service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
         let Service { worker, .. } = service.clone();
-        let acceptor = TcpListener::bind(config.listen.value).into_acceptor().await;
-        let acceptor = acceptor.map_err(|error| {
+        let endpoint = http::endpoint(service, key, config.bounds()).map_err(|error| say(Exit::Failed, &error))?;
+        let listener = Listener::bind(config.listen.value, config.limits()).await.map_err(|error| {
             say(Exit::Failed, &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value))
         })?;
-        let bound = acceptor.local_addr().first().and_then(|address| address.as_socket_addr().copied());
-
         let (stop, stopped) = watch::channel(false);
-        let mut until_stopped = stopped.clone();
-        let api = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
-            http::endpoint(service, key).map_err(|error| say(Exit::Failed, &error))?,
-            async move {
-                let _ = until_stopped.wait_for(|stop| *stop).await;
-            },
-            Some(GRACE),
-        );
         Ok(Self {
-            address: bound.unwrap_or(config.listen.value),
+            address: listener.address(),
             stop,
-            api: tokio::spawn(api),
+            api: tokio::spawn(listener.serve(endpoint, stopped.clone(), GRACE)),
             worker: with_worker.then(|| supervise(worker, stopped)),
         })
     }
@@ -97,11 +85,7 @@ impl Running {
             }
         };
         let (api, ()) = tokio::join!(self.api, worker);
-        match api {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(say(Exit::Failed, &error)),
-            Err(error) => Err(say(Exit::Failed, &error)),
-        }
+        api.map_err(|error| say(Exit::Failed, &error))
     }
 }
 
