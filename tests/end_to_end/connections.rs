@@ -3,13 +3,15 @@
 use super::{release, shares};
 use crate::harness::{
     answer::Answer,
-    home::Engine,
+    home::{Engine, Home},
     world::{NEVER, World, signed},
 };
 use reqwest::Method;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 use serde_json::{Value, json};
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,6 +24,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 /// How soon a connection has to be gone that nobody uses.
 const GONE: Duration = Duration::from_secs(12);
@@ -270,4 +273,87 @@ async fn an_http_2_caller_is_told_its_limits() {
     for limit in [(3, 64), (6, 16 * 1024)] {
         assert!(settings.contains(&limit), "{limit:?} is not among {settings:?}");
     }
+}
+
+/// A certificate for `localhost`, and its key.
+struct Certificate {
+    pem: String,
+    key: String,
+    roots: RootCertStore,
+}
+
+fn certificate() -> Certificate {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("it vouches for itself");
+    Certificate { pem: made.cert.pem(), key: made.signing_key.serialize_pem(), roots }
+}
+
+/// A home with files of these names and texts.
+async fn home_with(files: &[(&str, &str)]) -> Home {
+    let home = Home::new(Engine::Sqlite).await;
+    for (name, text) in files {
+        fs::write(home.folder().join(name), text).expect("a file can be written");
+    }
+    home
+}
+
+const TLS: [&str; 4] = ["--tls-certificate", "api.crt", "--tls-key", "api.key"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_certificate_it_is_tls_and_nothing_else() {
+    let Certificate { pem, key, roots } = certificate();
+    let world = World::asleep(home_with(&[("api.crt", &pem), ("api.key", &key)]).await, &TLS);
+    world.start_with(&[]).await;
+    let url = world.url();
+    let address = url.strip_prefix("https://").unwrap_or_else(|| panic!("{url} is no address of TLS")).to_owned();
+    let connect = || async { TcpStream::connect(&address).await.expect("the system takes the connection") };
+    let plain_after = async |said: &str| {
+        let mut stream = connect().await;
+        stream.write_all(said.as_bytes()).await.expect("the system takes the bytes");
+        stream
+    };
+    let half_a_handshake = tokio::spawn(drip(plain_after("\u{16}\u{3}\u{1}").await, None));
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let client = client.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    let shake = async |protocols: &[&[u8]]| {
+        let mut client = client.clone();
+        client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(client)).connect(name, connect().await).await.expect("they shake hands")
+    };
+    let mut stream = shake(&[b"http/1.1"]).await;
+    let ask = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.expect("it is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer, and its end");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(shake(&[b"h2", b"http/1.1"]).await.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+
+    let plain = heard(plain_after(ask).await).await;
+    assert!(!plain.contains("HTTP/1.1"), "an answer in the clear: {plain}");
+    let gone = half_a_handshake.await.expect("it is closed");
+    assert!(gone > Duration::from_secs(8) && gone < GONE, "gone after {gone:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_cannot_be_used_is_told_before_anything_is_served() {
+    let (ours, other) = (certificate(), certificate());
+    let home = home_with(&[("api.crt", &ours.pem), ("api.key", &other.key), ("empty.key", "")]).await;
+    for (arguments, told) in [
+        (&TLS[..], "the certificate api.crt and the key api.key cannot be used together"),
+        (&["--tls-certificate", "no.crt", "--tls-key", "api.key"], "the certificate no.crt: No such file"),
+        (&["--tls-certificate", "api.crt", "--tls-key", "empty.key"], "the key empty.key: there is none in PEM"),
+        (&["--tls-certificate", "api.crt"], "TLS takes both"),
+    ] {
+        let ran = home.run(&[&["serve"], arguments].concat()).await;
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(told) && !ran.stderr.contains("PRIVATE"), "{arguments:?}: {}", ran.stderr);
+    }
+    let ran = home.run(&[&["doctor"], &TLS[..]].concat()).await;
+    assert!(ran.stdout.contains("FAILED certificate"), "{}", ran.stdout);
 }

@@ -1,6 +1,9 @@
 //! Settings, each with where it came from: flag, then environment, then `disburse.toml`, then default.
 
-use crate::{http::Bounds, listener::Limits};
+use crate::{
+    http::Bounds,
+    listener::{Limits, Tls, TlsError},
+};
 use serde::Deserialize;
 use std::{
     env, fmt, fs,
@@ -55,6 +58,13 @@ pub struct Flags {
     /// Requests that each subject of a token may make in a second [env: DISBURSE_RATE_LIMIT] [default: any number]
     #[arg(long, value_name = "NUMBER", global = true)]
     pub rate_limit: Option<String>,
+    /// The certificate of the API, in PEM, followed by those that vouch for it [env: DISBURSE_TLS_CERTIFICATE]
+    /// [default: no TLS]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub tls_certificate: Option<String>,
+    /// The key of the certificate, in PEM [env: DISBURSE_TLS_KEY]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub tls_key: Option<String>,
 }
 
 /// Whether money moves in earnest.
@@ -132,10 +142,21 @@ pub struct Config {
     pub request_seconds_max: Setting<NonZeroU32>,
     /// Requests that each subject may make in a second, if there is a limit.
     pub rate_limit: Option<Setting<NonZeroU32>>,
+    /// What the API is served with, if over TLS.
+    pub tls: Option<TlsConfig>,
     /// The secret that signs tokens, if one was given.
     pub jwt_secret: Option<Setting<Secret>>,
     /// Stripe, if there is a key for it.
     pub stripe: Option<StripeConfig>,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// The certificate, and those that vouch for it.
+    pub certificate: Setting<PathBuf>,
+    /// Its key.
+    pub key: Setting<PathBuf>,
 }
 
 /// How to use Stripe.
@@ -186,6 +207,9 @@ pub enum ConfigError {
     /// Not a number that something can be limited to.
     #[error("`{0}` must be a whole number from 1 to {max}, not `{1}`", max = u32::MAX)]
     Number(&'static str, String),
+    /// Half a certificate.
+    #[error("TLS takes both `tls_certificate` and `tls_key`")]
+    HalfTls,
     /// The shared simulator is none.
     #[error("the simulator's address must start with `http://`")]
     SimulatorUrl,
@@ -207,6 +231,8 @@ struct File {
     connections_max: Option<i64>,
     request_seconds_max: Option<i64>,
     rate_limit: Option<i64>,
+    tls_certificate: Option<String>,
+    tls_key: Option<String>,
 }
 
 impl Config {
@@ -261,13 +287,15 @@ impl Config {
             env("DISBURSE_RATE_LIMIT"),
             file.rate_limit.map(|number| number.to_string()),
         );
+        let certificate = given(flags.tls_certificate.clone(), env("DISBURSE_TLS_CERTIFICATE"), file.tls_certificate);
+        let key = given(flags.tls_key.clone(), env("DISBURSE_TLS_KEY"), file.tls_key);
         Ok(Self {
             listen: Setting {
                 value: listen.value.parse().map_err(|_| ConfigError::Listen(listen.value.clone()))?,
                 origin: listen.origin,
             },
             database_url,
-            data_dir: Setting { value: PathBuf::from(data_dir.value), origin: data_dir.origin },
+            data_dir: path(data_dir),
             mode: Setting { value: known.ok_or(ConfigError::Mode(mode.value))?, origin: mode.origin },
             simulator_url,
             simulator_secret: secret(env, "DISBURSE_SIMULATOR_SECRET")?,
@@ -278,6 +306,11 @@ impl Config {
             connections_max: number("connections_max", connections_max)?,
             request_seconds_max: number("request_seconds_max", request_seconds_max)?,
             rate_limit: rate_limit.map(|limit| number("rate_limit", limit)).transpose()?,
+            tls: match (certificate, key) {
+                (Some(certificate), Some(key)) => Some(TlsConfig { certificate: path(certificate), key: path(key) }),
+                (None, None) => None,
+                (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfTls),
+            },
             jwt_secret: secret(env, "DISBURSE_JWT_SECRET")?,
             stripe: stripe(env)?,
         })
@@ -287,6 +320,14 @@ impl Config {
     pub fn limits(&self) -> Limits {
         let connections_max = usize::try_from(self.connections_max.value.get()).unwrap_or(usize::MAX);
         Limits { connections_max, body_max: self.request_max() }
+    }
+
+    /// The certificate of the API, read, if there is one.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn read_tls(&self) -> Result<Option<Tls>, TlsError> {
+        self.tls.as_ref().map(|tls| Tls::read(&tls.certificate.value, &tls.key.value)).transpose()
     }
 
     /// What a request may take of the service.
@@ -325,6 +366,10 @@ fn first(
 fn given(flag: Option<String>, env: Option<String>, file: Option<String>) -> Option<Setting<String>> {
     let given = [(flag, Origin::Flag), (env, Origin::Environment), (file, Origin::File)];
     given.into_iter().find_map(|(value, origin)| Some(Setting { value: value?, origin }))
+}
+
+fn path(given: Setting<String>) -> Setting<PathBuf> {
+    Setting { value: PathBuf::from(given.value), origin: given.origin }
 }
 
 fn number(name: &'static str, given: Setting<String>) -> Result<Setting<NonZeroU32>, ConfigError> {
@@ -397,6 +442,7 @@ mod tests {
         assert!(text(&[("DISBURSE_DATABASE_URL", "mysql://x")], "").contains("must be `sqlite://FILE`"));
         assert!(text(&[], "lisen = 'x'").contains("unknown field `lisen`"));
         assert!(text(&[("DISBURSE_ACCEPT_DATA_LOSS", "yes")], "").contains("`true` or `false`, not `yes`"));
+        assert!(text(&[("DISBURSE_TLS_KEY", "key.pem")], "").contains("both `tls_certificate` and `tls_key`"));
         assert!(text(&[("DISBURSE_MODE", "prod")], "").contains("`test` or `live`, not `prod`"));
         assert!(text(&[("DISBURSE_SIMULATOR_URL", "https://x")], "").contains("must start with `http://`"));
         assert!(text(&[("DISBURSE_JWT_SECRET_FILE", "no/such/file")], "").contains("no/such/file"));

@@ -10,7 +10,7 @@ use crate::{
     signing_key::signing_key,
     worker::Worker,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -39,7 +39,8 @@ pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
 
 /// A server that listens.
 pub(super) struct Running {
-    pub(super) address: SocketAddr,
+    /// Where, as a URL.
+    pub(super) url: String,
     stop: watch::Sender<bool>,
     api: JoinHandle<()>,
     worker: Option<JoinHandle<()>>,
@@ -48,15 +49,17 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn start(config: &Config, with_worker: bool) -> Result<Self, Exit> {
         let key = signing_key(config).map_err(|error| say(Exit::Usage, &error))?;
+        let tls = config.read_tls().map_err(|error| say(Exit::Usage, &error))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let service = compose::service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
         let Service { worker, .. } = service.clone();
         let endpoint = http::endpoint(service, key, config.bounds()).map_err(|error| say(Exit::Failed, &error))?;
-        let listener = Listener::bind(config.listen.value, config.limits()).await.map_err(|error| {
+        let listener = Listener::bind(config.listen.value, config.limits(), tls).await.map_err(|error| {
             say(Exit::Failed, &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value))
         })?;
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
-            address: listener.address(),
+            url: format!("{scheme}://{}", listener.address()),
             stop,
             api: tokio::spawn(listener.serve(endpoint, stopped.clone(), GRACE)),
             worker: with_worker.then(|| supervise(worker, stopped)),
@@ -64,7 +67,7 @@ impl Running {
     }
 
     fn greet(&self, config: &Config) {
-        let url = format!("http://{}", self.address);
+        let url = &self.url;
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, url, database = config.database_for_people(), "serving");
         if std::io::IsTerminal::is_terminal(&std::io::stderr()) {

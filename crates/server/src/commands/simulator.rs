@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, args: Args) -> Outcome {
         Origin::Default => SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
         Origin::Flag | Origin::Environment | Origin::File => config.listen.value,
     };
-    let listener = Listener::bind(listen, config.limits()).await;
+    let listener = Listener::bind(listen, config.limits(), None).await;
     let listener = listener.map_err(|error| say(Exit::Failed, &format!("cannot listen on {listen}: {error}")))?;
     let bound = listener.address();
 

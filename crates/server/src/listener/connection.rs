@@ -4,6 +4,7 @@ use super::{
     body,
     pulse::{Pulse, Request},
     socket::Socket,
+    tls::Tls,
     told_to_stop,
 };
 use bytes::Bytes;
@@ -55,10 +56,11 @@ pub(super) struct Door<E> {
     address: SocketAddr,
     body_max: Duration,
     http: Builder<TokioExecutor>,
+    tls: Option<Tls>,
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Door<E> {
-    pub(super) fn new(endpoint: E, address: SocketAddr, body_max: Duration) -> Self {
+    pub(super) fn new(endpoint: E, address: SocketAddr, body_max: Duration, tls: Option<Tls>) -> Self {
         let mut http = Builder::new(TokioExecutor::new());
         http.http1().max_buf_size(HEAD_BYTES_MAX);
         http.http2()
@@ -68,7 +70,7 @@ impl<E: Endpoint<Output = Response> + 'static> Door<E> {
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(RESETS_MAX)
             .max_header_list_size(HEADERS_BYTES_MAX);
-        Self { endpoint, address, body_max, http }
+        Self { endpoint, address, body_max, http, tls }
     }
 
     /// Serves one connection to its end.
@@ -77,11 +79,22 @@ impl<E: Endpoint<Output = Response> + 'static> Door<E> {
         let _ = peer.set_nodelay(true);
         let pulse = Arc::new(Pulse::new(Instant::now()));
         let socket = Socket::new(peer, Arc::clone(&pulse));
-        self.talk(socket, Scheme::HTTP, from, &pulse, stopped).await;
+        let Some(tls) = &self.tls else {
+            return self.talk(socket, Scheme::HTTP, from, &pulse, stopped).await;
+        };
+        let shaken = tokio::select! {
+            shaken = tls.accept(socket) => shaken,
+            () = told_to_stop(stopped.clone()) => return,
+            () = pulse.over() => return,
+        };
+        match shaken {
+            Ok(stream) => self.talk(stream, Scheme::HTTPS, from, &pulse, stopped).await,
+            Err(error) => tracing::debug!(%from, %error, "a peer does not shake hands"),
+        }
     }
 
     async fn talk<S>(
-        self: Arc<Self>,
+        self: &Arc<Self>,
         stream: S,
         scheme: Scheme,
         from: SocketAddr,
@@ -91,7 +104,7 @@ impl<E: Endpoint<Output = Response> + 'static> Door<E> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = service_fn(|request| {
-            let (door, scheme, under_way) = (Arc::clone(&self), scheme.clone(), pulse.request());
+            let (door, scheme, under_way) = (Arc::clone(self), scheme.clone(), pulse.request());
             async move { Ok::<_, Infallible>(door.answer(request, scheme, from, under_way).await) }
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));

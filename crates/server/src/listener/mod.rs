@@ -7,11 +7,15 @@
 //! * [`pulse`]: when it is over, because nothing happens on it
 //! * [`socket`]: a socket that tells the pulse whether the peer reads what it is sent
 //! * [`body`]: the body of a request, which has to come in time
+//! * [`tls`]: what is spoken above TLS, if there is a certificate
 
 mod body;
 mod connection;
 mod pulse;
 mod socket;
+mod tls;
+
+pub use tls::{Tls, TlsError};
 
 use connection::Door;
 use poem::{Endpoint, Response};
@@ -35,17 +39,18 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<Tls>,
 }
 
 impl Listener {
-    /// Listens.
+    /// Listens; to TLS and nothing else, if there is a certificate.
     ///
     /// # Errors
     /// If that address cannot be listened at.
-    pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, limits: Limits, tls: Option<Tls>) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address, limits })
+        Ok(Self { socket, address, limits, tls })
     }
 
     /// Where it listens: with the port that the system chose, if that was left to it.
@@ -59,8 +64,8 @@ impl Listener {
     where
         E: Endpoint<Output = Response> + 'static,
     {
-        let Self { socket, address, limits } = self;
-        let door = Arc::new(Door::new(endpoint, address, limits.body_max));
+        let Self { socket, address, limits, tls } = self;
+        let door = Arc::new(Door::new(endpoint, address, limits.body_max, tls));
         let mut until_stopped = pin!(told_to_stop(stopped.clone()));
         let mut connections = JoinSet::new();
         let mut is_told_full = false;

@@ -40,7 +40,7 @@ fn endpoint() -> BoxEndpoint<'static, Response> {
 
 async fn serve(connections_max: usize, grace: Duration) -> Served {
     let limits = Limits { connections_max, body_max: Duration::from_secs(1) };
-    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), limits).await.unwrap();
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), limits, None).await.unwrap();
     let (stop, stopped) = watch::channel(false);
     Served { address: listener.address(), stop, serving: tokio::spawn(listener.serve(endpoint(), stopped, grace)) }
 }
