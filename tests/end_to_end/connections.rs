@@ -169,6 +169,43 @@ async fn what_takes_too_long_to_read_is_503() {
     world.get("/payouts/batches").await.with(200);
 }
 
+/// A commit that is waited for may still come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_be_done_is_not_answered_by_a_clock() {
+    let world = World::with_options(Engine::Postgres, &["--request-seconds-max", "1", "--no-worker"]).await;
+    world.publish_model("prj_1", &shares(&[("rec_ana", 1)])).await;
+    let url = world.home().database_url();
+    let other = Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.expect("a database");
+    other.execute_unprepared("BEGIN; LOCK TABLE batches IN EXCLUSIVE MODE").await.expect("it is locked");
+    let world = Arc::new(world);
+    let caller = Arc::clone(&world);
+    let waiting = tokio::spawn(async move { caller.schedule(&release("esc_1", "prj_1", 100, "USD")).await });
+    sleep(Duration::from_millis(2_500)).await;
+    assert!(!waiting.is_finished(), "{:?}", waiting.await);
+    other.execute_unprepared("ROLLBACK").await.expect("it is free again");
+    waiting.await.expect("an answer").with(201);
+}
+
+/// Every line is answered, though its caller takes longer to read than a request may take to come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_to_many_lines_is_not_cut_while_it_is_read() {
+    const LINES: usize = 2_000;
+    let world = World::with_options(Engine::Sqlite, &["--request-seconds-max", "1", "--no-worker"]).await;
+    world.publish_model("prj_1", &shares(&[("rec_ana", 1)])).await;
+    let lines: String =
+        (0..LINES).map(|number| format!("{}\n", release(&format!("esc_{number}"), "prj_1", 100, "USD"))).collect();
+    let mut answer = world.lines_to(&world.url(), lines).send().await.expect("an answer");
+    let (mut told, asked) = (0, Instant::now());
+    while let Some(chunk) = answer.chunk().await.expect("it does not break off") {
+        told += chunk.iter().filter(|byte| **byte == b'\n').count();
+        if asked.elapsed() < Duration::from_secs(3) {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+    assert_eq!(told, LINES);
+    assert!(asked.elapsed() > Duration::from_secs(2), "it was too fast to be cut: {:?}", asked.elapsed());
+}
+
 /// What comes beyond the limit is not kept, however many send it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_without_a_length_are_read_to_their_limit_and_no_further() {

@@ -67,3 +67,36 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pulse::UNREAD_MAX;
+    use super::*;
+    use std::time::Duration;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_noticed_and_one_that_goes_on_is_forgiven() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let pulse = Arc::new(Pulse::new(Instant::now()));
+        let mut socket = Socket::new(listener.accept().await.unwrap().0, Arc::clone(&pulse));
+        let _request = pulse.request();
+        let is_over = || pulse.is_over(Instant::now() + UNREAD_MAX);
+
+        socket.write_all(b"an answer").await.unwrap();
+        assert!(!is_over(), "it fits");
+        let much = vec![0; 64 << 20];
+        assert!(timeout(Duration::from_millis(200), socket.write_all(&much)).await.is_err());
+        assert!(is_over());
+        let mut read = vec![0; 16 << 20];
+        let reading = tokio::spawn(async move { peer.read_exact(&mut read).await.map(|_| peer) });
+        socket.write_all(&much[..16 << 20]).await.unwrap();
+        assert!(!is_over());
+        drop(reading.await.unwrap().unwrap());
+    }
+}
