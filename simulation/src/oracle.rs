@@ -594,12 +594,14 @@ impl Oracle {
     }
 }
 
-/// Whether an item cannot be executed under a key any more: its provider refused it there, or gave it up.
+/// Whether a call that is on its way cannot execute an item under a key any more: its provider refused it there, or gave
+/// it up. If that was a lie, it executed it by itself, and the call can do nothing either.
 fn is_dead(world: &World, key: InstructionId, item: ItemId) -> bool {
     let key = key.to_string();
     let transfers = world.providers.iter().flat_map(|provider| provider.of_key(&key));
-    let fates: Vec<Fate> = transfers.filter(|transfer| transfer.item == item).map(|transfer| transfer.fate).collect();
-    !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::Refused(..) | Fate::Recalled))
+    let of_item: Vec<Transfer> = transfers.filter(|transfer| transfer.item == item).collect();
+    let is_dead = |transfer: &Transfer| transfer.is_lie || matches!(transfer.fate, Fate::Refused(..) | Fate::Recalled);
+    !of_item.is_empty() && of_item.iter().all(is_dead)
 }
 
 /// Every transfer for an item that was executed, at every provider.

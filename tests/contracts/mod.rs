@@ -111,6 +111,7 @@ on_every_adapter! {
     together {
         each_of_many_at_once_gets_its_own_answer
         one_that_the_database_refuses_costs_only_itself
+        each_of_many_who_read_at_once_finds_what_was_committed_before
         nobody_who_gave_up_waiting_takes_others_along
     }
     jobs {

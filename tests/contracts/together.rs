@@ -1,16 +1,23 @@
-//! Many changes at the same moment: whether or not they share a transaction, each gets its own answer.
+//! Many changes or reads at the same moment: whether or not they share a transaction or a statement, each gets its own
+//! answer.
 
 use super::{
     Bench, Ports,
     bench::PAST_LEASE,
-    sample::{bare, booked, carried, count, counter, fresh, moves, read, release},
+    sample::{bare, booked, carried, count, counter, fresh, moves, read, recipient, release, seconds, version},
 };
 use app::{
     change::{Change, New},
     job::{Lease, LeaseStep},
-    ports::{CommitError, DuplicateKey},
+    ports::{
+        CommitError, DuplicateKey,
+        repository::{InForce, StoredCounter},
+    },
 };
-use domain::ids::{BatchId, JobId};
+use domain::{
+    ids::{BatchId, JobId, RecipientId},
+    timestamp::Timestamp,
+};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::Barrier;
 
@@ -148,6 +155,55 @@ pub async fn one_that_the_database_refuses_costs_only_itself(bench: &dyn Bench) 
         }
         assert_stored_if_accepted(&ports, &answers).await;
     }
+}
+
+/// What is read at the same moment may be read with one statement: each finds their own, and nobody else's.
+pub async fn each_of_many_who_read_at_once_finds_what_was_committed_before(bench: &dyn Bench) {
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let start = Arc::new(Barrier::new(80));
+    let readers = (0..80).map(|number| {
+        let (ports, start) = (ports.clone(), start.clone());
+        tokio::spawn(async move {
+            start.wait().await;
+            write_and_read(&ports, number, now).await;
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.unwrap();
+    }
+}
+
+async fn write_and_read(ports: &Ports, number: u32, now: Timestamp) {
+    let who: RecipientId = read(&format!("rec_{number}"));
+    let (project, from) = (format!("prj_{number}"), now.after(seconds(u64::from(number))));
+    let key = carried(who.as_str());
+    let made = bare(now);
+    let mut change = made.change();
+    change.count.push(count(&key, None, i64::from(number) + 1, made.batch.id));
+    change.insert.push(New::Recipient(recipient(who.as_str(), now)));
+    change.insert.push(New::ModelVersion(version(&project, 1, from)));
+    ports.commit(change).await;
+
+    let repository = ports.repository.as_ref();
+    let found = repository.batch_by_escrow(made.escrow()).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&made.batch));
+    assert_eq!(repository.batch_by_escrow(&read("esc_nobodys")).await.unwrap(), None);
+    let found = repository.recipients(&[who.clone(), read("rec_nobody"), who.clone()]).await.unwrap();
+    assert_eq!(found.iter().map(|stored| &stored.value.id).collect::<Vec<_>>(), [&who]);
+    let found = repository.counters(&[carried("rec_nobody"), key.clone()]).await.unwrap();
+    assert_eq!(found, [StoredCounter { key, value: i64::from(number) + 1, revision: 1 }]);
+    for (second, expected) in [(0, number == 0), (number, true)] {
+        let as_of = now.after(seconds(u64::from(second)));
+        match repository.model_in_force(&read(&project), as_of).await.unwrap() {
+            InForce::Version(found) => assert!(expected && found.project == read(&project), "{found:?}"),
+            found => assert!(!expected && found == InForce::Nothing, "{found:?}"),
+        }
+    }
+    assert_eq!(repository.model_in_force(&read("prj_nobodys"), from).await.unwrap(), InForce::ProjectUnknown);
+    assert_eq!(repository.policy().await.unwrap(), None);
+    let before = ports.now().await;
+    assert!(now <= before && before <= ports.now().await);
 }
 
 pub async fn nobody_who_gave_up_waiting_takes_others_along(bench: &dyn Bench) {

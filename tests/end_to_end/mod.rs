@@ -3,6 +3,7 @@
 mod books;
 mod bulk;
 mod commands;
+mod connections;
 mod crash;
 mod failpoints;
 mod figures;

@@ -73,7 +73,7 @@ impl Answer {
         assert_eq!(error["requestId"].as_str(), self.header("x-request-id"), "{}: {body}", self.asked);
         assert_eq!(self.header("cache-control"), Some("no-store"), "{}", self.asked);
         assert_eq!(self.header("www-authenticate"), (status == 401).then_some("Bearer"), "{}", self.asked);
-        let later = status == 503 || code == "request_in_progress";
+        let later = matches!(status, 429 | 503) || code == "request_in_progress";
         assert_eq!(self.header("retry-after").is_some(), later, "{}", self.asked);
         error.clone()
     }

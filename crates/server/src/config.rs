@@ -1,10 +1,16 @@
 //! Settings, each with where it came from: flag, then environment, then `disburse.toml`, then default.
 
+use crate::{
+    http::Bounds,
+    listener::{Limits, Tls, TlsError},
+};
 use serde::Deserialize;
 use std::{
     env, fmt, fs,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The file of settings, in the folder the command is started in.
@@ -13,6 +19,11 @@ const FILE: &str = "disburse.toml";
 const LISTEN: &str = "127.0.0.1:8080";
 /// Where data is kept, unless told otherwise.
 const DATA_DIR: &str = "./disburse-data";
+
+/// Connections at once, unless told otherwise.
+const CONNECTIONS_MAX: u32 = 1024;
+/// Seconds that a body may take to come, and a request that only reads to be answered, unless told otherwise.
+const REQUEST_SECONDS_MAX: u32 = 15;
 
 /// Settings as flags. A flag wins over everything else.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -37,6 +48,23 @@ pub struct Flags {
     /// Start on a database that may undo what it acknowledged [env: DISBURSE_ACCEPT_DATA_LOSS] [default: refuse]
     #[arg(long, global = true)]
     pub accept_data_loss: bool,
+    /// Connections at once; others wait [env: DISBURSE_CONNECTIONS_MAX] [default: 1024]
+    #[arg(long, value_name = "NUMBER", global = true)]
+    pub connections_max: Option<String>,
+    /// Seconds that a body may take to come, and a request that only reads to be answered
+    /// [env: DISBURSE_REQUEST_SECONDS_MAX] [default: 15]
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub request_seconds_max: Option<String>,
+    /// Requests that each subject of a token may make in a second [env: DISBURSE_RATE_LIMIT] [default: any number]
+    #[arg(long, value_name = "NUMBER", global = true)]
+    pub rate_limit: Option<String>,
+    /// The certificate of the API, in PEM, followed by those that vouch for it [env: DISBURSE_TLS_CERTIFICATE]
+    /// [default: no TLS]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub tls_certificate: Option<String>,
+    /// The key of the certificate, in PEM [env: DISBURSE_TLS_KEY]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub tls_key: Option<String>,
 }
 
 /// Whether money moves in earnest.
@@ -108,10 +136,27 @@ pub struct Config {
     pub simulator_secret: Option<Setting<Secret>>,
     /// Whether a database will do that may undo what it acknowledged.
     pub accept_data_loss: Setting<bool>,
+    /// Connections at once.
+    pub connections_max: Setting<NonZeroU32>,
+    /// Seconds that a body may take to come, and a request that only reads to be answered.
+    pub request_seconds_max: Setting<NonZeroU32>,
+    /// Requests that each subject may make in a second, if there is a limit.
+    pub rate_limit: Option<Setting<NonZeroU32>>,
+    /// What the API is served with, if over TLS.
+    pub tls: Option<TlsConfig>,
     /// The secret that signs tokens, if one was given.
     pub jwt_secret: Option<Setting<Secret>>,
     /// Stripe, if there is a key for it.
     pub stripe: Option<StripeConfig>,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// The certificate, and those that vouch for it.
+    pub certificate: Setting<PathBuf>,
+    /// Its key.
+    pub key: Setting<PathBuf>,
 }
 
 /// How to use Stripe.
@@ -159,6 +204,12 @@ pub enum ConfigError {
     /// Neither yes nor no.
     #[error("DISBURSE_ACCEPT_DATA_LOSS must be `true` or `false`, not `{0}`")]
     AcceptDataLoss(String),
+    /// Not a number that something can be limited to.
+    #[error("`{0}` must be a whole number from 1 to {max}, not `{1}`", max = u32::MAX)]
+    Number(&'static str, String),
+    /// Half a certificate.
+    #[error("TLS takes both `tls_certificate` and `tls_key`")]
+    HalfTls,
     /// The shared simulator is none.
     #[error("the simulator's address must start with `http://`")]
     SimulatorUrl,
@@ -177,6 +228,11 @@ struct File {
     mode: Option<String>,
     simulator_url: Option<String>,
     accept_data_loss: Option<bool>,
+    connections_max: Option<i64>,
+    request_seconds_max: Option<i64>,
+    rate_limit: Option<i64>,
+    tls_certificate: Option<String>,
+    tls_key: Option<String>,
 }
 
 impl Config {
@@ -214,13 +270,32 @@ impl Config {
         );
         let accepts = accepts.unwrap_or(Setting { value: "false".to_owned(), origin: Origin::Default });
         let listen = first(flags.listen.clone(), env("DISBURSE_LISTEN"), file.listen, || LISTEN.to_owned());
+        let connections_max = first(
+            flags.connections_max.clone(),
+            env("DISBURSE_CONNECTIONS_MAX"),
+            file.connections_max.map(|number| number.to_string()),
+            || CONNECTIONS_MAX.to_string(),
+        );
+        let request_seconds_max = first(
+            flags.request_seconds_max.clone(),
+            env("DISBURSE_REQUEST_SECONDS_MAX"),
+            file.request_seconds_max.map(|number| number.to_string()),
+            || REQUEST_SECONDS_MAX.to_string(),
+        );
+        let rate_limit = given(
+            flags.rate_limit.clone(),
+            env("DISBURSE_RATE_LIMIT"),
+            file.rate_limit.map(|number| number.to_string()),
+        );
+        let certificate = given(flags.tls_certificate.clone(), env("DISBURSE_TLS_CERTIFICATE"), file.tls_certificate);
+        let key = given(flags.tls_key.clone(), env("DISBURSE_TLS_KEY"), file.tls_key);
         Ok(Self {
             listen: Setting {
                 value: listen.value.parse().map_err(|_| ConfigError::Listen(listen.value.clone()))?,
                 origin: listen.origin,
             },
             database_url,
-            data_dir: Setting { value: PathBuf::from(data_dir.value), origin: data_dir.origin },
+            data_dir: path(data_dir),
             mode: Setting { value: known.ok_or(ConfigError::Mode(mode.value))?, origin: mode.origin },
             simulator_url,
             simulator_secret: secret(env, "DISBURSE_SIMULATOR_SECRET")?,
@@ -228,9 +303,40 @@ impl Config {
                 value: accepts.value.parse().map_err(|_| ConfigError::AcceptDataLoss(accepts.value.clone()))?,
                 origin: accepts.origin,
             },
+            connections_max: number("connections_max", connections_max)?,
+            request_seconds_max: number("request_seconds_max", request_seconds_max)?,
+            rate_limit: rate_limit.map(|limit| number("rate_limit", limit)).transpose()?,
+            tls: match (certificate, key) {
+                (Some(certificate), Some(key)) => Some(TlsConfig { certificate: path(certificate), key: path(key) }),
+                (None, None) => None,
+                (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfTls),
+            },
             jwt_secret: secret(env, "DISBURSE_JWT_SECRET")?,
             stripe: stripe(env)?,
         })
+    }
+
+    /// What a caller may take of the process.
+    pub fn limits(&self) -> Limits {
+        let connections_max = usize::try_from(self.connections_max.value.get()).unwrap_or(usize::MAX);
+        Limits { connections_max, body_max: self.request_max() }
+    }
+
+    /// The certificate of the API, read, if there is one.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn read_tls(&self) -> Result<Option<Tls>, TlsError> {
+        self.tls.as_ref().map(|tls| Tls::read(&tls.certificate.value, &tls.key.value)).transpose()
+    }
+
+    /// What a request may take of the service.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { reading_max: self.request_max(), rate_limit: self.rate_limit.as_ref().map(|limit| limit.value) }
+    }
+
+    fn request_max(&self) -> Duration {
+        Duration::from_secs(self.request_seconds_max.value.get().into())
     }
 
     /// The database's address without its password, for people.
@@ -260,6 +366,15 @@ fn first(
 fn given(flag: Option<String>, env: Option<String>, file: Option<String>) -> Option<Setting<String>> {
     let given = [(flag, Origin::Flag), (env, Origin::Environment), (file, Origin::File)];
     given.into_iter().find_map(|(value, origin)| Some(Setting { value: value?, origin }))
+}
+
+fn path(given: Setting<String>) -> Setting<PathBuf> {
+    Setting { value: PathBuf::from(given.value), origin: given.origin }
+}
+
+fn number(name: &'static str, given: Setting<String>) -> Result<Setting<NonZeroU32>, ConfigError> {
+    let value = given.value.parse().map_err(|_| ConfigError::Number(name, given.value.clone()))?;
+    Ok(Setting { value, origin: given.origin })
 }
 
 /// What the environment says under `name`, or the contents of the file that it names under `name` and `_FILE`.
@@ -305,12 +420,29 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_numbers_and_there_is_none_on_the_rate() {
+        let config = resolve(&Flags::default(), &[], "").unwrap();
+        assert_eq!((config.limits().connections_max, config.limits().body_max.as_secs()), (1024, 15));
+        assert_eq!(config.bounds().rate_limit, None);
+        let env = [("DISBURSE_CONNECTIONS_MAX", "7")];
+        let config = resolve(&Flags::default(), &env, "rate_limit = 3\nrequest_seconds_max = 2").unwrap();
+        assert_eq!((config.limits().connections_max, config.bounds().reading_max.as_secs()), (7, 2));
+        assert_eq!(config.bounds().rate_limit.map(NonZeroU32::get), Some(3));
+        for wrong in ["0", "-1", "1.5", "many", "4294967296"] {
+            let flags = Flags { rate_limit: Some(wrong.to_owned()), ..Flags::default() };
+            let said = resolve(&flags, &[], "").err().unwrap().to_string();
+            assert!(said.contains(&format!("`rate_limit` must be a whole number from 1 to 4294967295, not `{wrong}`")));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_the_reason() {
         let text = |env: &[(&str, &str)], file| resolve(&Flags::default(), env, file).err().unwrap().to_string();
         assert!(text(&[("DISBURSE_LISTEN", "8080")], "").contains("no address with a port"));
         assert!(text(&[("DISBURSE_DATABASE_URL", "mysql://x")], "").contains("must be `sqlite://FILE`"));
         assert!(text(&[], "lisen = 'x'").contains("unknown field `lisen`"));
         assert!(text(&[("DISBURSE_ACCEPT_DATA_LOSS", "yes")], "").contains("`true` or `false`, not `yes`"));
+        assert!(text(&[("DISBURSE_TLS_KEY", "key.pem")], "").contains("both `tls_certificate` and `tls_key`"));
         assert!(text(&[("DISBURSE_MODE", "prod")], "").contains("`test` or `live`, not `prod`"));
         assert!(text(&[("DISBURSE_SIMULATOR_URL", "https://x")], "").contains("must start with `http://`"));
         assert!(text(&[("DISBURSE_JWT_SECRET_FILE", "no/such/file")], "").contains("no/such/file"));

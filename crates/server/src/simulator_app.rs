@@ -16,7 +16,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Everything the provider answers.
-pub fn endpoint(simulator: SimulatorHttp) -> impl Endpoint {
+pub fn endpoint(simulator: SimulatorHttp) -> impl Endpoint<Output = Response> {
     make(move |request: Request| answer(simulator.clone(), request))
 }
 

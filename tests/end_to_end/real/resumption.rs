@@ -11,11 +11,9 @@ use tokio::task::JoinHandle;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(50);
-/// How soon a new worker does something: the lease of a job (15 s), if there is nothing else to do, and 5 seconds.
+/// How soon a new worker does something, and how soon each job that the dead one had is taken up: the lease of a job
+/// (15 s) and 5 seconds.
 const RESUMED_WITHIN: Duration = Duration::from_secs(15 + 5);
-/// How soon each job that the dead one had is taken up: its lease, and three turns with a call in each that nobody answers,
-/// for it stands in a queue behind what was due before.
-const TAKEN_UP_WITHIN: Duration = Duration::from_secs(15 + 3 * 5);
 
 /// A job, and the how manieth to have it.
 type Hold = (String, i64);
@@ -136,7 +134,7 @@ impl Shared {
         });
         lock(&self.abandoned).retain(|hold, since| {
             let took = now - *since;
-            assert!(took <= TAKEN_UP_WITHIN, "nobody has taken up {hold:?} in {took:?}");
+            assert!(took <= RESUMED_WITHIN, "nobody has taken up {hold:?} in {took:?}");
             let is_left = held.contains(hold);
             if !is_left {
                 lock(&self.taken_up).push(took);

@@ -46,11 +46,7 @@ impl TestClock for Sql {
 #[async_trait]
 impl Clock for Sql {
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        let sql = format!("SELECT {}", self.dialect().now());
-        let row = self.database().query_one_raw(self.dialect().statement(sql, [])).await.map_err(store)?;
-        let row = row.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
-        let micros: i64 = row.try_get_by_index(0).map_err(store)?;
-        Ok(Timestamp::from_unix_micros(micros))
+        self.read_time().await
     }
 
     fn steady(&self) -> Duration {

@@ -26,11 +26,8 @@ use app::{
     ports::{CommitError, DuplicateKey, StoreError},
 };
 use domain::ids::JobId;
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryTrait, Value, prelude::Uuid,
-    sea_query::OnConflict,
-};
-use std::collections::BTreeMap;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value, prelude::Uuid};
+use std::collections::{BTreeMap, HashSet};
 
 /// Why a change cannot be applied.
 pub(super) enum Refused {
@@ -158,14 +155,17 @@ async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change])
     let rest: Vec<&Change> = without(group, &left_out).map(|(_, change)| change).collect();
     let moved = locked.move_them(write, dialect, rest.iter().flat_map(|change| &change.count)).await?;
     update_parts(write, dialect, updates_of(&rest)).await?;
-    insert_rows(write, rest.iter().flat_map(|change| &change.insert)).await?;
+    insert_rows(write, dialect, rest.iter().flat_map(|change| &change.insert)).await?;
     counters::write_moves(write, dialect, moved).await?;
     let posted = || rest.iter().flat_map(|change| &change.post);
-    bulk::insert(write, posted().flat_map(ledger_entry::Model::write).collect()).await?;
-    bulk::insert(write, posted().map(ledger_transaction::Model::write).collect()).await?;
-    bulk::insert(write, rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect()).await?;
-    bulk::insert(write, rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect()).await?;
-    bulk::insert(write, rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect()).await?;
+    bulk::insert(write, dialect, posted().flat_map(ledger_entry::Model::write).collect()).await?;
+    bulk::insert(write, dialect, posted().map(ledger_transaction::Model::write).collect()).await?;
+    bulk::insert(write, dialect, rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect())
+        .await?;
+    bulk::insert(write, dialect, rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect())
+        .await?;
+    bulk::insert(write, dialect, rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect())
+        .await?;
     for change in &rest {
         if !idempotency::take_key(write, dialect, change.remember.as_ref()).await? {
             return Err(Refused::KeyTaken);
@@ -310,30 +310,32 @@ async fn update_parts<'a>(
         Update::Batch(_) | Update::Item(_) | Update::Recipient(_) | Update::Resolution(_) => Vec::new(),
     });
     let (live, past): (Vec<_>, Vec<_>) = parts.partition(|part| part.live);
-    for part in bulk::parts(past).chain(bulk::parts(live)) {
-        let sql = parts_statement(part.len());
-        let values = part.into_iter().flat_map(instruction_item::Model::revise);
-        write.execute_raw(dialect.statement(sql, values)).await?;
+    for part in bulk::statements(dialect, past).chain(bulk::statements(dialect, live)) {
+        let source = bulk::source(dialect, part.into_iter().map(|part| part.revise().to_vec()).collect())?;
+        write.execute_raw(dialect.statement(parts_statement(&source.sql), source.values)).await?;
     }
     Ok(())
 }
 
 /// Of an instruction's many items a write often changes few: the others are left alone.
-fn parts_statement(rows: usize) -> String {
+fn parts_statement(source: &str) -> String {
     let columns = instruction_item::Model::REVISED;
     let sets = columns.map(|column| format!("{column} = fresh.{column}")).join(", ");
     let differs = columns.map(|column| format!("part.{column} IS DISTINCT FROM fresh.{column}")).join(" OR ");
     format!(
-        "WITH fresh (instruction_id, item_id, {}) AS (VALUES {})
+        "WITH fresh (instruction_id, item_id, {}) AS ({source})
          UPDATE instruction_items AS part SET {sets} FROM fresh
          WHERE part.instruction_id = fresh.instruction_id AND part.item_id = fresh.item_id AND ({differs})",
         columns.join(", "),
-        bulk::places(rows, columns.len() + 2),
     )
 }
 
 /// Everything but batches.
-async fn insert_rows<'a>(write: &DatabaseTransaction, news: impl Iterator<Item = &'a New>) -> Result<(), Refused> {
+async fn insert_rows<'a>(
+    write: &DatabaseTransaction,
+    dialect: Dialect,
+    news: impl Iterator<Item = &'a New>,
+) -> Result<(), Refused> {
     let (mut items, mut instructions, mut parts) = (vec![], vec![], vec![]);
     let (mut versions, mut recipients) = (vec![], vec![]);
     let (mut lines, mut inputs, mut escheats) = (vec![], vec![], vec![]);
@@ -367,22 +369,22 @@ async fn insert_rows<'a>(write: &DatabaseTransaction, news: impl Iterator<Item =
     }
     // Two who are told the same at once must not wait for each other crosswise.
     rail_events.sort_by(|one, two| (&one.rail, &one.dedupe).cmp(&(&two.rail, &two.dedupe)));
-    bulk::insert(write, items).await?;
-    bulk::insert(write, instructions).await?;
-    bulk::insert(write, parts).await?;
-    bulk::insert(write, versions).await?;
-    bulk::insert(write, recipients).await?;
-    bulk::insert(write, lines).await?;
-    bulk::insert(write, inputs).await?;
-    bulk::insert(write, reversals).await?;
-    bulk::insert(write, reversal_lines).await?;
-    bulk::insert(write, sources).await?;
-    bulk::insert(write, escheats).await?;
-    bulk::insert(write, rail_events).await?;
-    bulk::insert(write, approvals).await?;
-    bulk::insert(write, policies).await?;
-    bulk::insert(write, resolutions).await?;
-    insert_paid_destinations(write, paid).await?;
+    bulk::insert(write, dialect, items).await?;
+    bulk::insert(write, dialect, instructions).await?;
+    bulk::insert(write, dialect, parts).await?;
+    bulk::insert(write, dialect, versions).await?;
+    bulk::insert(write, dialect, recipients).await?;
+    bulk::insert(write, dialect, lines).await?;
+    bulk::insert(write, dialect, inputs).await?;
+    bulk::insert(write, dialect, reversals).await?;
+    bulk::insert(write, dialect, reversal_lines).await?;
+    bulk::insert(write, dialect, sources).await?;
+    bulk::insert(write, dialect, escheats).await?;
+    bulk::insert(write, dialect, rail_events).await?;
+    bulk::insert(write, dialect, approvals).await?;
+    bulk::insert(write, dialect, policies).await?;
+    bulk::insert(write, dialect, resolutions).await?;
+    insert_paid_destinations(write, dialect, paid).await?;
     Ok(())
 }
 
@@ -390,15 +392,14 @@ async fn insert_rows<'a>(write: &DatabaseTransaction, news: impl Iterator<Item =
 /// same people never wait for each other crosswise.
 async fn insert_paid_destinations(
     write: &DatabaseTransaction,
+    dialect: Dialect,
     mut paid: Vec<paid_destination::Model>,
 ) -> Result<(), DbErr> {
-    use paid_destination::{ActiveModel, Column, Entity};
     paid.sort_by(|one, two| (&one.recipient_id, &one.destination).cmp(&(&two.recipient_id, &two.destination)));
-    let unless_known = OnConflict::columns([Column::RecipientId, Column::Destination]).do_nothing().to_owned();
-    for part in bulk::parts(paid) {
-        let rows = part.into_iter().map(IntoActiveModel::into_active_model);
-        let insert = Entity::insert_many::<ActiveModel, _>(rows).on_conflict(unless_known.clone());
-        insert.exec_without_returning(write).await?;
+    for part in bulk::statements(dialect, paid) {
+        let (sql, values) = bulk::insertion(dialect, part)?;
+        let sql = format!("{sql} ON CONFLICT (recipient_id, destination) DO NOTHING");
+        write.execute_raw(dialect.statement(sql, values)).await?;
     }
     Ok(())
 }
@@ -419,15 +420,14 @@ async fn insert_batches<'a>(
         }
     }
     batches.sort_by(|(_, one), (_, two)| one.escrow_id.cmp(&two.escrow_id));
-    let unless_taken = OnConflict::column(batch::Column::EscrowId).do_nothing().to_owned();
     let mut taken = Vec::new();
-    for part in bulk::parts(batches) {
-        let wanted: Vec<(usize, Uuid)> = part.iter().map(|(place, row)| (*place, row.id)).collect();
-        let rows = part.into_iter().map(|(_, row)| row.into_active_model());
-        let insert = batch::Entity::insert_many::<batch::ActiveModel, _>(rows).on_conflict(unless_taken.clone());
-        let mut insert = insert.into_query();
-        let inserted = write.query_all_raw(dialect.backend().build(insert.returning_col(batch::Column::Id))).await?;
-        let inserted: Vec<Uuid> = inserted.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
+    for part in bulk::statements(dialect, batches) {
+        let (wanted, rows): (Vec<(usize, Uuid)>, Vec<_>) =
+            part.into_iter().map(|(place, row)| ((place, row.id), row)).unzip();
+        let (sql, values) = bulk::insertion(dialect, rows)?;
+        let sql = format!("{sql} ON CONFLICT (escrow_id) DO NOTHING RETURNING id");
+        let inserted = write.query_all_raw(dialect.statement(sql, values)).await?;
+        let inserted: HashSet<Uuid> = inserted.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
         taken.extend(wanted.into_iter().filter(|(_, id)| !inserted.contains(id)).map(|(place, _)| place));
     }
     Ok(taken)

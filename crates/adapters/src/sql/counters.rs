@@ -20,15 +20,13 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value, p
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Sql {
-    pub(super) async fn read_counters(&self, keys: &[CounterKey]) -> Result<Vec<StoredCounter>, StoreError> {
-        // Each once, however often it is named.
-        let keys: BTreeSet<&str> = keys.iter().map(CounterKey::as_str).collect();
+    pub(super) async fn counters_named(&self, keys: BTreeSet<CounterKey>) -> Result<Vec<StoredCounter>, StoreError> {
         let mut found = Vec::new();
-        for part in bulk::parts(keys.into_iter().collect()) {
-            let sql = format!("SELECT id, value, revision FROM counters WHERE id IN ({})", places(1, part.len()));
-            let statement = self.dialect().statement(sql, part.into_iter().map(Value::from));
-            let rows = self.database().query_all_raw(statement).await.map_err(store)?;
-            found.extend(rows.iter().map(counter).collect::<Result<Vec<_>, _>>()?);
+        for part in bulk::statements(self.dialect(), keys.iter().map(|key| key.as_str().into()).collect()) {
+            let named = bulk::is_one_of(self.dialect(), "id", part).map_err(store)?;
+            let sql = format!("SELECT id, value, revision FROM counters WHERE {}", named.sql);
+            let rows = self.database().query_all_raw(self.dialect().statement(sql, named.values)).await;
+            found.extend(rows.map_err(store)?.iter().map(counter).collect::<Result<Vec<_>, _>>()?);
         }
         Ok(found)
     }

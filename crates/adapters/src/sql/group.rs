@@ -1,22 +1,22 @@
 //! Changes that are committed at the same time share one transaction, and so one wait for the disk.
 //!
-//! Nobody waits for a neighbour to come: whoever finds a free writer starts it, and it takes whatever came while it was
-//! busy. Changes that touch the same row, counter or key never share a transaction, and keep their order. If a group
+//! Changes that touch the same row, counter or key never share a transaction, and keep their order. If a group
 //! fails because of one of its members, each is committed alone, so that it costs nobody but itself.
 //!
 //! A change that waits here is committed even if its caller is gone.
 
-use super::{Sql, dialect::Dialect};
+use super::{
+    Sql,
+    dialect::Dialect,
+    queue::{Server, Waits},
+};
 use app::{
     change::{Change, New, Update},
     idempotency::{Claim, KeyedRequest, Remember},
     ports::{CommitError, StoreError},
 };
 use sea_orm::prelude::Uuid;
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{HashSet, VecDeque};
 use tokio::sync::oneshot;
 
 /// So many changes wait at most, sixteen groups: whoever comes then is told so at once.
@@ -26,18 +26,8 @@ const GROUP_MAX: usize = 64;
 /// Nothing joins a transaction of so many rows: it is long enough for those who wait.
 const GROUP_ROWS_MAX: usize = 4_096;
 
-/// The changes that wait, and who takes them.
-#[derive(Default)]
-pub(super) struct Queue(Mutex<Turns>);
-
-#[derive(Default)]
-struct Turns {
-    waiting: VecDeque<Waiting>,
-    /// How many are at work.
-    writers: usize,
-}
-
-struct Waiting {
+/// A change that waits.
+pub(super) struct Committer {
     change: Change,
     rows: usize,
     touched: Vec<Touched>,
@@ -55,43 +45,13 @@ enum Touched {
     Request(String, String),
 }
 
-impl Queue {
-    /// Nothing panics while it is locked.
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits in line. Answers whether the caller is to start a writer.
-    fn join(&self, waiting: Waiting, writers_max: usize) -> Result<bool, CommitError> {
-        let mut turns = self.turns();
-        if turns.waiting.len() >= WAITING_MAX {
-            return Err(StoreError::Unavailable("too many changes wait to be stored".to_owned()).into());
-        }
-        turns.waiting.push_back(waiting);
-        let is_free = turns.writers < writers_max;
-        turns.writers += usize::from(is_free);
-        Ok(is_free)
-    }
-
-    /// The next changes that go together. If there are none, the writer is done: whoever comes next starts another.
-    fn next_group(&self) -> Option<Vec<Waiting>> {
-        let mut turns = self.turns();
-        let group = turns.take_group();
-        if group.is_empty() {
-            turns.writers -= 1;
-            return None;
-        }
-        Some(group)
-    }
-}
-
-impl Turns {
-    fn take_group(&mut self) -> Vec<Waiting> {
+impl Waits for Committer {
+    fn take_group(waiting: &mut VecDeque<Self>) -> Vec<Self> {
         let (mut group, mut left, mut seen) = (Vec::new(), VecDeque::new(), HashSet::new());
         let mut rows = 0;
         while group.len() < GROUP_MAX
             && rows < GROUP_ROWS_MAX
-            && let Some(next) = self.waiting.pop_front()
+            && let Some(next) = waiting.pop_front()
         {
             let is_apart = next.touched.iter().all(|touched| !seen.contains(touched));
             // Those who are left come before whoever touches the same after them.
@@ -103,23 +63,9 @@ impl Turns {
                 left.push_back(next);
             }
         }
-        left.append(&mut self.waiting);
-        self.waiting = left;
+        left.append(waiting);
+        *waiting = left;
         group
-    }
-}
-
-/// A writer that ends in any other way than by finding nothing to do: those who wait must not wait for ever.
-struct Writer<'a>(&'a Queue);
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        let mut turns = self.0.turns();
-        turns.writers -= 1;
-        if turns.writers == 0 {
-            // Nobody answers them, which they are told as such.
-            turns.waiting.clear();
-        }
     }
 }
 
@@ -127,23 +73,25 @@ impl Sql {
     /// Commits a change, together with others that wait at this moment.
     pub(super) async fn commit_in_turn(&self, change: Change) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { rows: rows_of(&change), touched: touched_by(&change), change, answer };
-        if self.queue().join(waiting, writers_max(self.dialect()))? {
-            tokio::spawn(self.clone().write_groups());
+        let waiting = Committer { rows: rows_of(&change), touched: touched_by(&change), change, answer };
+        match self.commits().join(waiting, WAITING_MAX, writers_max(self.dialect())) {
+            None => return Err(StoreError::Unavailable("too many changes wait to be stored".to_owned()).into()),
+            Some(true) => drop(tokio::spawn(self.clone().write_groups())),
+            Some(false) => {}
         }
         answered.await.unwrap_or_else(|_| Err(CommitError::Unclear("the writer ended".to_owned())))
     }
 
     async fn write_groups(self) {
-        let writer = Writer(self.queue());
-        while let Some(group) = self.queue().next_group() {
+        let writer = Server::of(self.commits());
+        while let Some(group) = self.commits().next_group() {
             // Should it panic, those of the group are told that nothing is known, and the others have their turn.
             let _ = tokio::spawn(self.clone().answer_group(group)).await;
         }
-        std::mem::forget(writer);
+        writer.leaves();
     }
 
-    async fn answer_group(self, group: Vec<Waiting>) {
+    async fn answer_group(self, group: Vec<Committer>) {
         let changes: Vec<&Change> = group.iter().map(|waiting| &waiting.change).collect();
         let mut answers = self.commit_group(&changes).await;
         for waiting in group.into_iter().rev() {
@@ -218,70 +166,36 @@ mod tests {
         names.iter().map(|name| Touched::Counter((*name).to_owned())).collect()
     }
 
-    fn waiting(rows: usize, touched: &[&str]) -> Waiting {
-        Waiting { change: Change::default(), rows, touched: counters(touched), answer: oneshot::channel().0 }
+    fn waiting(rows: usize, touched: &[&str]) -> Committer {
+        Committer { change: Change::default(), rows, touched: counters(touched), answer: oneshot::channel().0 }
     }
 
     /// What each touches, group by group.
-    fn groups(queue: &Queue) -> Vec<Vec<Vec<Touched>>> {
+    fn groups(waiting: impl IntoIterator<Item = Committer>) -> Vec<Vec<Vec<Touched>>> {
+        let mut waiting = waiting.into_iter().collect();
         std::iter::from_fn(|| {
-            let group = queue.next_group()?;
-            Some(group.into_iter().map(|waiting| waiting.touched).collect())
+            let group = Committer::take_group(&mut waiting);
+            (!group.is_empty()).then(|| group.into_iter().map(|one| one.touched).collect())
         })
         .collect()
     }
 
     #[test]
     fn those_who_touch_the_same_go_one_after_the_other_and_in_order() {
-        let queue = Queue::default();
-        for touched in [&["a"][..], &["a", "b"], &["b"], &[], &["c"]] {
-            let is_first = queue.turns().writers == 0;
-            assert_eq!(queue.join(waiting(1, touched), 1).unwrap(), is_first);
-        }
+        let waiting = [&["a"][..], &["a", "b"], &["b"], &[], &["c"]].map(|touched| waiting(1, touched));
         let expected = [
             vec![counters(&["a"]), counters(&[]), counters(&["c"])],
             // The third waits for the second, though it has nothing in common with the first.
             vec![counters(&["a", "b"])],
             vec![counters(&["b"])],
         ];
-        assert_eq!(groups(&queue), expected);
-        assert!(queue.join(waiting(1, &[]), 1).unwrap(), "the writer is gone: another is wanted");
+        assert_eq!(groups(waiting), expected);
     }
 
     #[test]
     fn a_group_has_an_end() {
-        let queue = Queue::default();
-        for _ in 0..GROUP_MAX + 1 {
-            queue.join(waiting(1, &[]), 2).unwrap();
-        }
-        assert_eq!(queue.turns().writers, 2, "no more writers than there may be");
-        assert_eq!(groups(&queue).iter().map(Vec::len).collect::<Vec<_>>(), [GROUP_MAX, 1]);
-        for _ in 0..3 {
-            queue.join(waiting(GROUP_ROWS_MAX / 2, &[]), 1).unwrap();
-        }
-        assert_eq!(groups(&queue).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
-    }
-
-    #[test]
-    fn whoever_finds_the_queue_full_is_told_to_come_again() {
-        let queue = Queue::default();
-        for _ in 0..WAITING_MAX {
-            queue.join(waiting(1, &[]), 1).unwrap();
-        }
-        let refused = queue.join(waiting(1, &[]), 1);
-        assert!(matches!(refused, Err(CommitError::Store(StoreError::Unavailable(_)))), "{refused:?}");
-        queue.next_group().unwrap();
-        queue.join(waiting(1, &[]), 1).unwrap();
-    }
-
-    #[test]
-    fn a_writer_that_breaks_off_leaves_nobody_waiting() {
-        let queue = Queue::default();
-        let (answer, mut answered) = oneshot::channel();
-        let mine = Waiting { answer, ..waiting(1, &[]) };
-        assert!(queue.join(mine, 1).unwrap());
-        drop(Writer(&queue));
-        assert!(answered.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
-        assert!(queue.join(waiting(1, &[]), 1).unwrap(), "another writer is wanted");
+        let sizes = |waiting: Vec<Committer>| groups(waiting).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes((0..GROUP_MAX + 1).map(|_| waiting(1, &[])).collect()), [GROUP_MAX, 1]);
+        assert_eq!(sizes((0..3).map(|_| waiting(GROUP_ROWS_MAX / 2, &[])).collect()), [2, 1]);
     }
 }

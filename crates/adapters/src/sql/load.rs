@@ -5,8 +5,8 @@ use super::{
     counters::movements_of,
     error::store,
     rows::{
-        approval, batch, batch_input, batch_line, instruction, instruction_item, item, paid_destination, policy,
-        rail_event, recipient, resolution, revenue_model, reversal, reversal_line, reversal_source, storable,
+        approval, batch, batch_input, batch_line, instruction, instruction_item, item, paid_destination, rail_event,
+        recipient, resolution, revenue_model, reversal, reversal_line, reversal_source, storable,
     },
 };
 use app::{
@@ -40,23 +40,11 @@ use std::collections::{BTreeSet, HashMap};
 #[async_trait]
 impl PayoutRepository for Sql {
     async fn batch_by_escrow(&self, escrow: &EscrowId) -> Result<Option<Batch>, StoreError> {
-        let of_escrow = batch::Entity::find().filter(batch::Column::EscrowId.eq(escrow.as_str()));
-        let row = of_escrow.one(self.database()).await.map_err(store)?;
-        Ok(row.map(batch::Model::read).transpose()?.map(|found| found.value))
+        self.read_batch_of_escrow(escrow).await
     }
 
     async fn model_in_force(&self, project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError> {
-        // One statement, so one moment: of all versions the one in force, else any.
-        let sql = "SELECT * FROM revenue_models WHERE project_id = $1
-                   ORDER BY status = 'active' AND effective_from <= $2
-                     AND (effective_to IS NULL OR effective_to > $2) DESC, version DESC LIMIT 1";
-        let values = [project.as_str().into(), as_of.unix_micros().into()];
-        let found = revenue_model::Model::find_by_statement(self.dialect().statement(sql, values));
-        let Some(row) = found.one(self.database()).await.map_err(store)? else {
-            return Ok(InForce::ProjectUnknown);
-        };
-        let version = row.read()?;
-        Ok(if version.is_in_force(as_of) { InForce::Version(Box::new(version)) } else { InForce::Nothing })
+        self.read_model_in_force(project, as_of).await
     }
 
     async fn newest_model(&self, project: &ProjectId) -> Result<Option<ModelVersion>, StoreError> {
@@ -66,16 +54,7 @@ impl PayoutRepository for Sql {
     }
 
     async fn recipients(&self, ids: &[RecipientId]) -> Result<Vec<Stored<Recipient>>, StoreError> {
-        // Each once, however often it is named.
-        let ids: BTreeSet<&str> = ids.iter().map(RecipientId::as_str).collect();
-        let mut found = Vec::with_capacity(ids.len());
-        for part in bulk::parts(ids.into_iter().collect()) {
-            let named = recipient::Entity::find().filter(recipient::Column::Id.is_in(part));
-            for row in named.all(self.database()).await.map_err(store)? {
-                found.push(row.read()?);
-            }
-        }
-        Ok(found)
+        self.read_recipients(ids).await
     }
 
     async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError> {
@@ -144,8 +123,7 @@ impl PayoutRepository for Sql {
     }
 
     async fn policy(&self) -> Result<Option<PolicyVersion>, StoreError> {
-        let newest = policy::Entity::find().order_by_desc(policy::Column::Version).limit(1);
-        newest.one(self.database()).await.map_err(store)?.map(policy::Model::read).transpose()
+        self.read_policy().await
     }
 
     async fn paid_destinations(&self, recipients: &[RecipientId]) -> Result<Vec<PaidDestination>, StoreError> {

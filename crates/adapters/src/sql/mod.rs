@@ -5,6 +5,7 @@
 //! needs it, so that leases mean the same on every machine.
 //!
 //! * `commit`, `group`, `taken`, `load`: the repository; what is committed at the same time shares a transaction
+//! * `reads`: what is read at the same time shares a statement; `queue`: how those who come at the same time are served
 //! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
 //! * `idempotency`: keys of requests that may be sent again
@@ -28,6 +29,8 @@ mod idempotency;
 mod load;
 mod migration;
 mod queries;
+mod queue;
+mod reads;
 mod rows;
 mod taken;
 mod work;
@@ -38,7 +41,9 @@ pub use migration::MigrationStatus;
 
 use crate::sqlite::never_reuse_what_is_unclear;
 use dialect::Dialect;
-use group::Queue;
+use group::Committer;
+use queue::Queue;
+use reads::Reads;
 use sea_orm::{
     AccessMode, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -73,7 +78,9 @@ struct Shared {
     /// caches of all others.
     writer: DatabaseConnection,
     dialect: Dialect,
-    queue: Queue,
+    /// Changes that wait to be committed.
+    commits: Queue<Committer>,
+    reads: Reads,
     work: Work,
     /// By the clock that is never set.
     opened_at: std::time::Instant,
@@ -97,8 +104,8 @@ impl Sql {
             return Err(SqlError::UnknownScheme);
         };
         let opened_at = std::time::Instant::now();
-        let (queue, work) = (Queue::default(), Work::default());
-        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, queue, work, opened_at }) })
+        let (commits, reads, work) = (Queue::default(), Reads::default(), Work::default());
+        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, commits, reads, work, opened_at }) })
     }
 
     /// The pool of connections, for those who look at rows directly.
@@ -115,8 +122,12 @@ impl Sql {
         self.shared.dialect
     }
 
-    fn queue(&self) -> &Queue {
-        &self.shared.queue
+    fn commits(&self) -> &Queue<Committer> {
+        &self.shared.commits
+    }
+
+    fn reads(&self) -> &Reads {
+        &self.shared.reads
     }
 
     fn work(&self) -> &Work {

@@ -39,6 +39,8 @@ pub(super) async fn run(mut config: Config, args: &Args) -> Outcome {
         // Somebody else has the usual port, and nobody asked for it.
         config.listen.value = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     }
+    // It calls itself, and nobody vouches for a certificate towards it.
+    config.tls = None;
     let signals = StopSignals::listen()?;
     let server = Running::start(&config, true).await?;
     let played = play(&config, &server).await;
@@ -122,7 +124,7 @@ fn api(config: &Config, server: &Running) -> Result<Api, DemoError> {
     let token = key
         .sign(&requester, Role::Admin.as_str(), TOKEN_LIFETIME)
         .map_err(|error| DemoError::Token(error.to_string()))?;
-    Ok(Api { url: format!("http://{}", server.address), token, client: reqwest::Client::builder().no_proxy().build()? })
+    Ok(Api { url: server.url.clone(), token, client: reqwest::Client::builder().no_proxy().build()? })
 }
 
 /// Stores a project of three with a fee of 5 %, and makes up releases that were never seen before.

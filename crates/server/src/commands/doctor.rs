@@ -19,6 +19,16 @@ pub(super) async fn run(config: &Config) -> Outcome {
     }
     let accepts = &config.accept_data_loss;
     setting("data_loss", &if accepts.value { "accepted" } else { "refused" }, accepts.origin);
+    setting("connections", &config.connections_max.value, config.connections_max.origin);
+    setting("request_time", &format!("{} s", config.request_seconds_max.value), config.request_seconds_max.origin);
+    match &config.rate_limit {
+        Some(limit) => setting("rate_limit", &format!("{} a second for each subject", limit.value), limit.origin),
+        None => setting("rate_limit", &"(none)", Origin::Default),
+    }
+    match &config.tls {
+        Some(tls) => setting("tls", &tls.certificate.value.display(), tls.certificate.origin),
+        None => setting("tls", &"(not used)", Origin::Default),
+    }
     match &config.stripe {
         Some(stripe) => setting("stripe", &"(key given)", stripe.secret_key.origin),
         None => setting("stripe", &"(not used)", Origin::Default),
@@ -30,6 +40,7 @@ pub(super) async fn run(config: &Config) -> Outcome {
     outln!("");
 
     let key = check("signing key", signing_key(config).map(|_| "ok".to_owned()));
+    let tls = config.tls.is_none() || check("certificate", config.read_tls().map(|_| "ok".to_owned()));
     let looking = compose::looking(config).await;
     let reached = match &looking {
         Ok(looking) => looking.queries.ping().await.map_err(|error| format!("{error:?}")),
@@ -42,7 +53,7 @@ pub(super) async fn run(config: &Config) -> Outcome {
         }
         Err(_) => false,
     };
-    if key && database && clock { Ok(()) } else { Err(Exit::Failed) }
+    if key && tls && database && clock { Ok(()) } else { Err(Exit::Failed) }
 }
 
 fn setting(name: &str, value: &dyn Display, origin: Origin) {

@@ -4,15 +4,13 @@ use super::{Exit, Outcome, say};
 use crate::{
     compose::{self, Service},
     config::Config,
-    http, logging,
+    http,
+    listener::Listener,
+    logging,
     signing_key::signing_key,
     worker::Worker,
 };
-use poem::{
-    Server,
-    listener::{Acceptor, Listener, TcpListener},
-};
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -41,42 +39,35 @@ pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
 
 /// A server that listens.
 pub(super) struct Running {
-    pub(super) address: SocketAddr,
+    /// Where, as a URL.
+    pub(super) url: String,
     stop: watch::Sender<bool>,
-    api: JoinHandle<std::io::Result<()>>,
+    api: JoinHandle<()>,
     worker: Option<JoinHandle<()>>,
 }
 
 impl Running {
     pub(super) async fn start(config: &Config, with_worker: bool) -> Result<Self, Exit> {
         let key = signing_key(config).map_err(|error| say(Exit::Usage, &error))?;
+        let tls = config.read_tls().map_err(|error| say(Exit::Usage, &error))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let service = compose::service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
         let Service { worker, .. } = service.clone();
-        let acceptor = TcpListener::bind(config.listen.value).into_acceptor().await;
-        let acceptor = acceptor.map_err(|error| {
+        let endpoint = http::endpoint(service, key, config.bounds()).map_err(|error| say(Exit::Failed, &error))?;
+        let listener = Listener::bind(config.listen.value, config.limits(), tls).await.map_err(|error| {
             say(Exit::Failed, &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value))
         })?;
-        let bound = acceptor.local_addr().first().and_then(|address| address.as_socket_addr().copied());
-
         let (stop, stopped) = watch::channel(false);
-        let mut until_stopped = stopped.clone();
-        let api = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
-            http::endpoint(service, key).map_err(|error| say(Exit::Failed, &error))?,
-            async move {
-                let _ = until_stopped.wait_for(|stop| *stop).await;
-            },
-            Some(GRACE),
-        );
         Ok(Self {
-            address: bound.unwrap_or(config.listen.value),
+            url: format!("{scheme}://{}", listener.address()),
             stop,
-            api: tokio::spawn(api),
+            api: tokio::spawn(listener.serve(endpoint, stopped.clone(), GRACE)),
             worker: with_worker.then(|| supervise(worker, stopped)),
         })
     }
 
     fn greet(&self, config: &Config) {
-        let url = format!("http://{}", self.address);
+        let url = &self.url;
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, url, database = config.database_for_people(), "serving");
         if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
@@ -97,11 +88,7 @@ impl Running {
             }
         };
         let (api, ()) = tokio::join!(self.api, worker);
-        match api {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(say(Exit::Failed, &error)),
-            Err(error) => Err(say(Exit::Failed, &error)),
-        }
+        api.map_err(|error| say(Exit::Failed, &error))
     }
 }
 

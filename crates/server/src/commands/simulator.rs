@@ -4,11 +4,8 @@ use super::{Exit, Outcome, say, serve::StopSignals};
 use crate::{
     compose,
     config::{Config, Origin},
+    listener::Listener,
     logging, simulator_app,
-};
-use poem::{
-    Server,
-    listener::{Acceptor, Listener, TcpListener},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -41,20 +38,13 @@ pub(super) async fn run(config: &Config, args: Args) -> Outcome {
         Origin::Default => SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
         Origin::Flag | Origin::Environment | Origin::File => config.listen.value,
     };
-    let acceptor = TcpListener::bind(listen).into_acceptor().await;
-    let acceptor = acceptor.map_err(|error| say(Exit::Failed, &format!("cannot listen on {listen}: {error}")))?;
-    let bound = acceptor.local_addr().first().and_then(|address| address.as_socket_addr().copied()).unwrap_or(listen);
+    let listener = Listener::bind(listen, config.limits(), None).await;
+    let listener = listener.map_err(|error| say(Exit::Failed, &format!("cannot listen on {listen}: {error}")))?;
+    let bound = listener.address();
 
     let (stop, stopped) = watch::channel(false);
     let notifying = args.notify.map(|url| tokio::spawn(simulator.provider().post_notifications(url, stopped.clone())));
-    let mut until_stopped = stopped;
-    let serving = tokio::spawn(Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
-        simulator_app::endpoint(simulator),
-        async move {
-            let _ = until_stopped.wait_for(|stop| *stop).await;
-        },
-        Some(GRACE),
-    ));
+    let serving = tokio::spawn(listener.serve(simulator_app::endpoint(simulator), stopped, GRACE));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), url = format!("http://{bound}"), "simulating a provider");
     signals.wait().await;
     tracing::info!("stopping: finishing what is in flight");
@@ -63,6 +53,5 @@ pub(super) async fn run(config: &Config, args: Args) -> Outcome {
         let ended = notifying.await.map_err(|error| say(Exit::Failed, &error))?;
         ended.map_err(|error| say(Exit::Failed, &error))?;
     }
-    let served = serving.await.map_err(|error| say(Exit::Failed, &error))?;
-    served.map_err(|error| say(Exit::Failed, &error))
+    serving.await.map_err(|error| say(Exit::Failed, &error))
 }

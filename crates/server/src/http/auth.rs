@@ -6,6 +6,7 @@
 use super::{
     params,
     problem::{ApiError, Problem},
+    rate::RateLimit,
     roles::{Permission, may::Policy},
     token::{Caller, TokenKey},
 };
@@ -57,6 +58,9 @@ impl<'a, P: Policy> ApiExtractor<'a> for Auth<P> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let caller = authenticate(request)?;
+        if let Some(limit) = request.data::<RateLimit>() {
+            limit.admit(&caller.subject)?;
+        }
         if !P::PERMISSION.admits(caller.known_role()) {
             return Err(refusal(P::PERMISSION, &caller).into());
         }

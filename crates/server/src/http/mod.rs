@@ -4,7 +4,7 @@
 //!
 //! * [`shell`]: request id, access log, metrics, panics; nothing leaves without the one error shape
 //! * [`routes`]: the table of methods and paths, and what each operation declares
-//! * [`auth`] and [`token`]: who calls, and whether they may, by the table of [`roles`]
+//! * [`auth`] and [`token`]: who calls, and whether they may, by the table of [`roles`]; [`rate`]: how often
 //! * [`payload`], [`json`], [`fields`]: a body becomes a typed value, or a list of every fault in it
 //! * [`ndjson`]: a body of many lines, each read as a body and answered by itself
 //! * [`scalars`], [`shown`]: domain values on their way in and out
@@ -33,6 +33,7 @@ pub mod page;
 pub mod params;
 pub mod payload;
 pub mod problem;
+pub mod rate;
 pub mod responses;
 pub mod roles;
 pub mod routes;
@@ -41,7 +42,7 @@ pub mod shell;
 pub mod shown;
 pub mod token;
 
-pub use api::{ModelFile, document, endpoint};
+pub use api::{Bounds, ModelFile, document, endpoint};
 
 #[cfg(test)]
 mod tests;

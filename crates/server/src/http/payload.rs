@@ -21,6 +21,7 @@ use poem_openapi::{
     types::Type,
 };
 use serde::Serialize;
+use std::io;
 
 /// The media type of one document.
 pub const JSON: &str = "application/json";
@@ -139,10 +140,15 @@ pub async fn take(request: &Request, body: &mut RequestBody, limit: usize) -> An
     if declared.is_some_and(|length| length.0 > limit as u64) {
         return Err(too_large(limit));
     }
-    let body = body.take().map_err(ApiError::internal)?;
+    read_whole(body.take().map_err(ApiError::internal)?, limit).await
+}
+
+/// Reads what comes, at most so many bytes of it, and as long as it comes in time.
+pub async fn read_whole(body: poem::Body, limit: usize) -> Answer<Bytes> {
     match body.into_bytes_limit(limit).await {
         Ok(bytes) => Ok(bytes),
         Err(ReadBodyError::PayloadTooLarge) => Err(too_large(limit)),
+        Err(ReadBodyError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Problem::TooSlow.into()),
         Err(_) => Err(ApiError::new(Problem::MalformedJson, "The body broke off before its end.")),
     }
 }

@@ -40,6 +40,8 @@ pub enum Problem {
     NotFound,
     /// There is something of that name, and it cannot do this.
     MethodNotAllowed,
+    /// The body did not come in time.
+    TooSlow,
     /// The request contradicts what is already there.
     Conflict,
     /// The same request is being worked on.
@@ -50,6 +52,8 @@ pub enum Problem {
     UnsupportedMediaType,
     /// The request is understood, and wrong.
     Invalid,
+    /// Too many requests of one subject.
+    RateLimited,
     /// Our own fault.
     Internal,
     /// Nothing is wrong with the request; it may succeed later.
@@ -58,17 +62,19 @@ pub enum Problem {
 
 impl Problem {
     /// Every problem.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::MalformedJson,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::TooSlow,
         Self::Conflict,
         Self::InProgress,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::Invalid,
+        Self::RateLimited,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -81,10 +87,12 @@ impl Problem {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict | Self::InProgress => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -98,11 +106,13 @@ impl Problem {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::TooSlow => "request_timeout",
             Self::Conflict => "conflict",
             Self::InProgress => "request_in_progress",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid => "validation_error",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "server_error",
             Self::Unavailable => "unavailable",
         }
@@ -116,11 +126,13 @@ impl Problem {
             Self::Forbidden => "The role of the bearer token does not allow this.",
             Self::NotFound => "There is nothing here.",
             Self::MethodNotAllowed => "This path exists, but not with this method; see the Allow header.",
+            Self::TooSlow => "The body did not come in time. Nothing was done.",
             Self::Conflict => "The request contradicts what is already there.",
             Self::InProgress => "The first request with this Idempotency-Key is not answered yet.",
             Self::PayloadTooLarge => "The body is too large.",
             Self::UnsupportedMediaType => "The body has to be sent as application/json.",
             Self::Invalid => "The request is understood, but something in it is wrong.",
+            Self::RateLimited => "The subject of the bearer token asks too often. Nothing was done.",
             Self::Internal => "Something went wrong on our side; the request id finds the log line.",
             Self::Unavailable => "The service is too busy or something it needs is down. Try again.",
         }
@@ -229,7 +241,8 @@ impl ApiError {
             Problem::Unauthenticated => {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Problem::Unavailable | Problem::InProgress => {
+            // Of what is limited by the second there is something again after one.
+            Problem::Unavailable | Problem::InProgress | Problem::RateLimited => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -146,7 +146,7 @@ pub fn header<T: Type>(name: &str) -> MetaHeader {
 pub fn declare(problem: Problem) -> MetaResponse {
     let headers = match problem {
         Problem::Unauthenticated => vec![header::<String>("WWW-Authenticate")],
-        Problem::Unavailable | Problem::InProgress => vec![header::<u32>(RETRY_AFTER)],
+        Problem::Unavailable | Problem::InProgress | Problem::RateLimited => vec![header::<u32>(RETRY_AFTER)],
         _ => Vec::new(),
     };
     MetaResponse {

@@ -26,7 +26,16 @@ use poem_openapi::{
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
+
+/// How long an operation that only reads may take; it is in the data of a request. What changes something is never cut:
+/// it may be done, and nobody would know.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(pub Duration);
+
+/// What reads everything there is takes as long as there is to read.
+const READS_EVERYTHING: [&str; 1] = ["/ledger/trial-balance"];
 
 /// All operations by path, each with the errors that the edge itself may raise for it.
 ///
@@ -98,10 +107,11 @@ fn check_key(path: &str, operation: &MetaOperation) {
 fn declare_own_errors(operation: &mut MetaOperation) {
     let mut problems = vec![Problem::Invalid, Problem::Internal, Problem::Unavailable];
     if !operation.security.is_empty() {
-        problems.extend([Problem::Unauthenticated, Problem::Forbidden]);
+        problems.extend([Problem::Unauthenticated, Problem::Forbidden, Problem::RateLimited]);
     }
     if operation.request.is_some() {
         problems.extend([Problem::MalformedJson, Problem::PayloadTooLarge, Problem::UnsupportedMediaType]);
+        problems.push(Problem::TooSlow);
     }
     let responses = &mut operation.responses.responses;
     for declared in problems.into_iter().map(declare) {
@@ -154,6 +164,8 @@ struct Operation {
     query_names: Arc<[String]>,
     reads_body: bool,
     secured: bool,
+    /// It changes nothing, so it can be given up at any moment.
+    only_reads: bool,
     /// `None`: it declares nothing.
     statuses: Option<Vec<u16>>,
 }
@@ -168,6 +180,7 @@ impl Operation {
             query_names: query.map(|param| param.name.clone()).collect(),
             reads_body: operation.request.is_some(),
             secured: !operation.security.is_empty(),
+            only_reads: operation.method == Method::GET && !READS_EVERYTHING.contains(&path),
             statuses: Some(operation.responses.responses.iter().filter_map(|known| known.status).collect()),
         }
     }
@@ -181,6 +194,7 @@ impl Operation {
             query_names: Arc::new([]),
             reads_body: false,
             secured: false,
+            only_reads: false,
             statuses: None,
         }
     }
@@ -222,12 +236,21 @@ impl Endpoint for Held {
             // Otherwise only after the token: a stranger learns nothing about parameters.
             params::refuse_strays(&request)?;
         }
-        let answer = match self.inner.call(request).await {
-            Ok(answer) => answer,
-            Err(error) => ApiError::of_framework(error).response(),
+        let patience = request.data::<Patience>().filter(|_| self.operation.only_reads).copied();
+        let call = self.inner.call(request);
+        let answer = match patience {
+            Some(Patience(at_most)) => {
+                tokio::time::timeout(at_most, call).await.unwrap_or_else(|_| Err(takes_too_long().into()))
+            }
+            None => call.await,
         };
+        let answer = answer.unwrap_or_else(|error| ApiError::of_framework(error).response());
         Ok(self.operation.hold(answer))
     }
+}
+
+fn takes_too_long() -> ApiError {
+    ApiError::new(Problem::Unavailable, "This took too long to read, and was given up. Ask for less, or later.")
 }
 
 /// The methods of one path. `HEAD` is `GET` (the shell takes the body off), anything else is 405 with `Allow`.

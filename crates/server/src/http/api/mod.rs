@@ -34,7 +34,9 @@ use super::{
     metrics::Metrics,
     openapi::{About, Document},
     payload::Js,
-    routes, shell,
+    rate::RateLimit,
+    routes::{self, Patience},
+    shell,
     token::TokenKey,
 };
 use crate::compose::{Service, SimulatorPorts};
@@ -53,7 +55,11 @@ use poem::{Endpoint, EndpointExt, Response, Route};
 use poem_openapi::Tags;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// The groups of the API page.
 #[derive(Tags)]
@@ -118,8 +124,21 @@ pub fn document() -> serde_json::Result<Document> {
     Document::of::<Api>(ABOUT)
 }
 
+/// What a request may take of the service.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long a request that only reads may take.
+    pub reading_max: Duration,
+    /// Requests that each subject may make in a second, if there is a limit.
+    pub rate_limit: Option<NonZeroU32>,
+}
+
 /// Everything that is served.
-pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endpoint<Output = Response>> {
+pub fn endpoint(
+    service: Service,
+    key: TokenKey,
+    bounds: Bounds,
+) -> serde_json::Result<impl Endpoint<Output = Response>> {
     let mut registry = Registry::with_prefix("disburse");
     let metrics = Metrics::register(&mut registry);
     let registry = Arc::new(Mutex::new(registry));
@@ -142,11 +161,13 @@ pub fn endpoint(service: Service, key: TokenKey) -> serde_json::Result<impl Endp
         test_clock::TestClock(service.clone()),
         probes::Probes(service.clone()),
     );
+    let rate_limit = bounds.rate_limit.map(|limit| RateLimit::new(limit, Arc::clone(&service.clock)));
     shell::log_panics();
     let route = docs::mount(routes::mount(Route::new(), api), &document()?);
     let route = route.at("/metrics", routes::get(probes::metrics(registry)));
     let route = route.at("/rails/:rail/webhooks", routes::post(webhooks::webhooks(service)));
-    Ok(shell::wrap(route.data(key), metrics))
+    let route = route.data(key).data(Patience(bounds.reading_max)).data_opt(rate_limit);
+    Ok(shell::wrap(route, metrics))
 }
 
 impl Service {

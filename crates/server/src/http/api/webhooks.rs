@@ -5,14 +5,17 @@
 
 use crate::{
     compose::Service,
-    http::problem::{ApiError, Problem},
+    http::{
+        payload,
+        problem::{ApiError, Problem},
+    },
 };
 use app::{
     payouts::receive_notification::{Ears, receive_notification},
     ports::rail::Inbound,
 };
 use domain::recipient::RailId;
-use poem::{Body, Endpoint, IntoResponse, Request, Response, endpoint::make, error::ReadBodyError};
+use poem::{Endpoint, IntoResponse, Request, Response, endpoint::make};
 use std::sync::Arc;
 
 /// Bytes of a message that are read at most.
@@ -29,23 +32,13 @@ pub(super) fn webhooks(service: Arc<Service>) -> impl Endpoint<Output = Response
                 .iter()
                 .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
             let headers = headers.collect();
-            let answer = match read(request.take_body()).await {
-                Ok(body) => take(&service, &word, headers, body).await,
+            let answer = match payload::read_whole(request.take_body(), LIMIT).await {
+                Ok(body) => take(&service, &word, headers, body.to_vec()).await,
                 Err(error) => Err(error),
             };
             Ok::<Response, poem::Error>(answer.unwrap_or_else(|error| error.response()))
         }
     })
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
-    match body.into_bytes_limit(LIMIT).await {
-        Ok(bytes) => Ok(bytes.to_vec()),
-        Err(ReadBodyError::PayloadTooLarge) => {
-            Err(ApiError::new(Problem::PayloadTooLarge, format!("The body is larger than {LIMIT} bytes.")))
-        }
-        Err(_) => Err(ApiError::new(Problem::MalformedJson, "The body broke off before its end.")),
-    }
 }
 
 async fn take(

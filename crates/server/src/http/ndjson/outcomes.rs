@@ -100,6 +100,7 @@ impl<S: Type> ApiResponse for Outcomes<S> {
         let refused = [
             (Problem::MalformedJson, "The body is empty, or broke off. Nothing was done."),
             (Problem::PayloadTooLarge, "The body is too large; send its lines in several calls. Nothing was done."),
+            (Problem::TooSlow, "The body did not come in time. Nothing was done."),
             (Problem::UnsupportedMediaType, "The body has to be sent as application/x-ndjson. Nothing was done."),
             (Problem::Invalid, "There are too many lines, or a parameter that is not taken here. Nothing was done."),
         ];

@@ -299,7 +299,7 @@ fn the_specification_says_what_a_line_is() {
     assert_eq!(asked[NDJSON]["x-itemSchema"]["$ref"], "#/components/schemas/NewThing");
     let responses = &operation["responses"];
     let statuses: Vec<&String> = responses.as_object().unwrap().keys().collect();
-    assert_eq!(statuses, ["200", "400", "401", "403", "413", "415", "422", "500", "503"]);
+    assert_eq!(statuses, ["200", "400", "401", "403", "408", "413", "415", "422", "429", "500", "503"]);
     let answered = &responses["200"]["content"][NDJSON];
     assert_eq!(answered["schema"]["type"], "string");
     assert_eq!(answered["x-itemSchema"]["$ref"], "#/components/schemas/ThingOutcome");
