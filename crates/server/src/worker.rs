@@ -21,8 +21,9 @@ use tokio::{
 
 /// How long a job is ours. Calls to a rail are shorter.
 const JOB_LEASE: Duration = Duration::from_secs(15);
-/// Places for jobs: so many are done side by side.
-const JOBS_AT_ONCE: u32 = 8;
+/// Places for jobs: so many are done side by side. What they read and commit at the same time, they read and commit
+/// together.
+const JOBS_AT_ONCE: u32 = 32;
 /// The net under the wake-up: how long a job of another process waits at most.
 const JOB_POLL: Duration = Duration::from_millis(500);
 /// How long events are ours while they are delivered.

@@ -47,7 +47,7 @@ pub(super) fn insertion<A: ActiveModelTrait>(
     let source = source(dialect, rows.into_iter().map(|model| row(model.into_active_model())).collect())?;
     let names: Vec<String> = columns().map(|column| format!("\"{}\"", column.as_str())).collect();
     let table = A::Entity::default();
-    Ok((format!("INSERT INTO {} ({}) {}", table.table_name(), names.join(", "), source.sql), source.values))
+    Ok((format!("INSERT INTO \"{}\" ({}) {}", table.table_name(), names.join(", "), source.sql), source.values))
 }
 
 /// Rows that go with one statement: on `PostgreSQL` all of them.

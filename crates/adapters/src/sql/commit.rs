@@ -7,7 +7,7 @@
 
 use super::{
     Sql, bulk,
-    claim::{is_held, is_leased},
+    claim::is_leased,
     counters,
     dialect::Dialect,
     error::{self, store, taken_key},
@@ -22,12 +22,12 @@ use super::{
 use app::{
     change::{Change, New, Update},
     idempotency::Remember,
-    job::{LeaseStep, Wake},
+    job::{Lease, LeaseStep, Wake},
     ports::{CommitError, DuplicateKey, StoreError},
 };
 use domain::ids::JobId;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value, prelude::Uuid};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Why a change cannot be applied.
 pub(super) enum Refused {
@@ -212,22 +212,22 @@ struct Jobs {
     is_ready: bool,
 }
 
+/// In the order of their names, so that two writers never wait for each other crosswise.
 async fn step_jobs(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<Jobs, Refused> {
-    enum Step<'a> {
-        Wake(&'a Wake),
-        Lease(&'a LeaseStep),
+    let wakes: Vec<&Wake> = group.iter().flat_map(|change| &change.wake).collect();
+    let steps: Vec<&LeaseStep> = group.iter().filter_map(|change| change.lease.as_ref()).collect();
+    let named: BTreeSet<JobId> =
+        wakes.iter().map(|wake| wake.job).chain(steps.iter().map(|step| step.lease().job)).collect();
+    if dialect == Dialect::Postgres && named.len() > 1 {
+        let named = bulk::is_one_of(dialect, "id", named.iter().map(|job| job.uuid().into()).collect())?;
+        let sql = format!("SELECT 1 FROM jobs WHERE {} ORDER BY id FOR UPDATE", named.sql);
+        write.execute_raw(dialect.statement(sql, named.values)).await?;
     }
-    let wakes = group.iter().flat_map(|change| &change.wake).map(|wake| (wake.job, Step::Wake(wake)));
-    let leases = group.iter().filter_map(|change| change.lease.as_ref());
-    let mut steps: Vec<(JobId, Step)> = wakes.chain(leases.map(|step| (step.lease().job, Step::Lease(step)))).collect();
-    steps.sort_by_key(|(job, _)| *job);
     let mut jobs = Jobs { all_woken: true, is_ready: false };
-    for (_, step) in steps {
-        match step {
-            Step::Wake(wake) => jobs.all_woken &= wake_job(write, dialect, wake).await?,
-            Step::Lease(step) => jobs.is_ready |= step_lease(write, dialect, step).await?,
-        }
+    for wake in wakes {
+        jobs.all_woken &= wake_job(write, dialect, wake).await?;
     }
+    jobs.is_ready = step_leases(write, dialect, &steps).await?;
     Ok(jobs)
 }
 
@@ -244,28 +244,41 @@ async fn wake_job(write: &DatabaseTransaction, dialect: Dialect, wake: &Wake) ->
     Ok(write.execute_raw(dialect.statement(sql, values)).await?.rows_affected() == 1)
 }
 
-/// Answers whether the job is to be claimed again.
-async fn step_lease(write: &DatabaseTransaction, dialect: Dialect, step: &LeaseStep) -> Result<bool, Refused> {
-    let now = dialect.now();
-    let (lease, sets, run_at) = match step {
-        // Locks the row until the commit: nobody claims the job before.
-        LeaseStep::Keep(lease) => (lease, "leased = leased".to_owned(), None),
-        LeaseStep::Finish(lease) => {
-            let sets = format!(
-                "state = CASE WHEN woken THEN 'ready' ELSE 'done' END, leased = FALSE, woken = FALSE, run_at = {now}"
-            );
-            (lease, sets, None)
-        }
-        LeaseStep::Again(lease, run_at) => {
-            let sets = format!("leased = FALSE, woken = FALSE, run_at = CASE WHEN woken THEN {now} ELSE $3 END");
-            (lease, sets, Some(run_at))
-        }
+/// Answers whether one of the jobs is to be claimed again. A lease that goes on is written as it is: that locks its job
+/// until the commit, and nobody claims it before.
+async fn step_leases(write: &DatabaseTransaction, dialect: Dialect, steps: &[&LeaseStep]) -> Result<bool, Refused> {
+    let row = |step: &&LeaseStep| {
+        let (word, run_at) = match step {
+            LeaseStep::Keep(_) => ("keep", None),
+            LeaseStep::Finish(_) => ("finish", None),
+            LeaseStep::Again(_, run_at) => ("again", Some(run_at.unix_micros())),
+        };
+        let Lease { job, attempt } = step.lease();
+        vec![job.uuid().into(), i64::from(*attempt).into(), word.into(), Value::BigInt(run_at)]
     };
-    let sql = format!("UPDATE jobs SET {sets} WHERE {} RETURNING state = 'ready' AND NOT leased", is_held(dialect));
-    let mut values: Vec<Value> = vec![lease.job.uuid().into(), i64::from(lease.attempt).into()];
-    values.extend(run_at.map(|run_at| run_at.unix_micros().into()));
-    let row = write.query_one_raw(dialect.statement(sql, values)).await?;
-    Ok(row.ok_or(Refused::LeaseLost)?.try_get_by_index(0)?)
+    let (now, is_leased) = (dialect.now(), is_leased(dialect));
+    let mut is_ready = false;
+    for part in bulk::statements(dialect, steps.iter().map(row).collect()) {
+        let held = part.len();
+        let source = bulk::source(dialect, part)?;
+        let sql = format!(
+            "WITH step (job, had, word, due_at) AS ({})
+             UPDATE jobs SET state = CASE WHEN word = 'finish' AND NOT woken THEN 'done' ELSE state END,
+               run_at = CASE WHEN word = 'keep' THEN run_at WHEN word = 'finish' OR woken THEN {now} ELSE due_at END,
+               leased = leased AND word = 'keep', woken = woken AND word = 'keep'
+             FROM step WHERE id = job AND attempt = had AND {is_leased}
+             RETURNING state = 'ready' AND NOT leased",
+            source.sql
+        );
+        let rows = write.query_all_raw(dialect.statement(sql, source.values)).await?;
+        if rows.len() < held {
+            return Err(Refused::LeaseLost);
+        }
+        for row in rows {
+            is_ready |= row.try_get_by_index::<bool>(0)?;
+        }
+    }
+    Ok(is_ready)
 }
 
 /// Answers whether all of them were as they were read. Batches come first: whoever moves an item holds its batch.

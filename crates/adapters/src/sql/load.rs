@@ -4,6 +4,7 @@ use super::{
     Sql, bulk,
     counters::movements_of,
     error::store,
+    execution::ToExecute,
     rows::{
         approval, batch, batch_input, batch_line, instruction, instruction_item, item, paid_destination, rail_event,
         recipient, resolution, revenue_model, reversal, reversal_line, reversal_source, storable,
@@ -58,20 +59,7 @@ impl PayoutRepository for Sql {
     }
 
     async fn batch_for_execution(&self, batch: BatchId) -> Result<Option<BatchForExecution>, StoreError> {
-        let read = self.begin_read().await.map_err(store)?;
-        let Some(row) = batch::Entity::find_by_id(batch.uuid()).one(&read).await.map_err(store)? else {
-            return Ok(None);
-        };
-        let items = items_of(&read, batch).await?;
-        // Spelled out, as in the index.
-        let open = instruction::Entity::find()
-            .filter(instruction::Column::BatchId.eq(batch.uuid()))
-            .filter(Expr::cust("open"));
-        let unresolved = instructions(&read, open).await?;
-        let strays = strays_of(&read, batch).await?;
-        let approvals = approvals_of(&read, batch).await?;
-        read.commit().await.map_err(store)?;
-        Ok(Some(BatchForExecution { batch: row.read()?, items, unresolved, strays, approvals }))
+        Ok(self.read_together::<ToExecute>([batch]).await?.pop())
     }
 
     async fn instruction(&self, instruction: InstructionId) -> Result<Option<Stored<Instruction>>, StoreError> {
@@ -272,16 +260,23 @@ pub(super) async fn proposed_of(
     proposed.one(read).await.map_err(store)?.map(resolution::Model::read).transpose()
 }
 
-/// The items of a batch under one of whose instructions something was executed after it had been given up. There are
+/// The items of batches under one of whose instructions something was executed after it had been given up. There are
 /// hardly any at all, so all of them are looked at, whatever the batch.
-async fn strays_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<ItemId>, StoreError> {
+pub(super) async fn strays_of(
+    read: &impl ConnectionTrait,
+    batches: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Vec<ItemId>>, StoreError> {
     let mut strays = Query::select();
     strays.column(instruction_item::Column::ItemId).from(instruction_item::Entity);
     strays.and_where(Expr::cust("outcome = 'stray'"));
     let theirs = item::Entity::find().filter(item::Column::Id.in_subquery(strays));
-    let theirs = theirs.filter(item::Column::BatchId.eq(batch.uuid())).order_by_asc(item::Column::Id);
-    let ids = theirs.select_only().column(item::Column::Id).into_tuple::<Uuid>();
-    Ok(ids.all(read).await.map_err(store)?.into_iter().map(ItemId::new).collect())
+    let theirs = theirs.filter(item::Column::BatchId.is_in(batches)).order_by_asc(item::Column::Id);
+    let theirs = theirs.select_only().column(item::Column::BatchId).column(item::Column::Id);
+    let mut by_batch: HashMap<Uuid, Vec<ItemId>> = HashMap::new();
+    for (batch, item) in theirs.into_tuple::<(Uuid, Uuid)>().all(read).await.map_err(store)? {
+        by_batch.entry(batch).or_default().push(ItemId::new(item));
+    }
+    Ok(by_batch)
 }
 
 /// All items of a batch, in order.

@@ -6,6 +6,7 @@
 //!
 //! * `commit`, `group`, `taken`, `load`: the repository; what is committed at the same time shares a transaction
 //! * `reads`: what is read at the same time shares a statement; `queue`: how those who come at the same time are served
+//! * `execution`: batches that are to be paid, many in one look
 //! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
 //! * `idempotency`: keys of requests that may be sent again
@@ -24,6 +25,7 @@ mod counters;
 mod dialect;
 mod durability;
 mod error;
+mod execution;
 mod group;
 mod idempotency;
 mod load;

@@ -6,6 +6,7 @@
 use super::{
     Sql, bulk,
     error::store,
+    execution::ToExecute,
     queue::{Queue, Server, Waits},
     rows::{batch, policy, recipient, revenue_model},
 };
@@ -26,10 +27,7 @@ use domain::{
     timestamp::Timestamp,
 };
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryOrder, QuerySelect};
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::oneshot;
 
 /// A statement is for about so many keys. Whoever wants more goes alone: nobody else must wait for that.
@@ -54,7 +52,7 @@ pub(super) type Found<K> = BTreeMap<<K as Kind>::Key, <K as Kind>::Value>;
 /// Somebody who waits for a read.
 pub(super) struct Reader<K: Kind> {
     wanted: BTreeSet<K::Key>,
-    answer: oneshot::Sender<Result<Arc<Found<K>>, StoreError>>,
+    answer: oneshot::Sender<Result<Vec<K::Value>, StoreError>>,
 }
 
 impl<K: Kind> Waits for Reader<K> {
@@ -70,15 +68,43 @@ impl<K: Kind> Waits for Reader<K> {
     }
 }
 
+/// What was found, and how many still want each of it: the last one gets it without a copy.
+struct Shares<K: Kind>(BTreeMap<K::Key, (K::Value, usize)>);
+
+impl<K: Kind> Shares<K> {
+    fn of(found: Found<K>, group: &[Reader<K>]) -> Self {
+        let mut shares = Self(found.into_iter().map(|(key, value)| (key, (value, 0))).collect());
+        for key in group.iter().flat_map(|reader| &reader.wanted) {
+            if let Some((_, wanted)) = shares.0.get_mut(key) {
+                *wanted += 1;
+            }
+        }
+        shares
+    }
+
+    fn share(&mut self, key: &K::Key) -> Option<K::Value> {
+        let (value, wanted) = self.0.get_mut(key)?;
+        *wanted = wanted.saturating_sub(1);
+        if *wanted > 0 { Some(value.clone()) } else { self.0.remove(key).map(|(value, _)| value) }
+    }
+}
+
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Reads {
     batches_of_escrows: Queue<Reader<BatchOfEscrow>>,
+    batches_to_execute: Queue<Reader<ToExecute>>,
     models_in_force: Queue<Reader<ModelInForce>>,
     recipients: Queue<Reader<StoredRecipient>>,
     counters: Queue<Reader<StoredCounters>>,
     policies: Queue<Reader<NewestPolicy>>,
     times: Queue<Reader<Now>>,
+}
+
+impl Reads {
+    pub(super) fn batches_to_execute(&self) -> &Queue<Reader<ToExecute>> {
+        &self.batches_to_execute
+    }
 }
 
 impl Sql {
@@ -95,12 +121,11 @@ impl Sql {
             return Ok(K::read(self, wanted).await?.into_values().collect());
         }
         let (answer, answered) = oneshot::channel();
-        let reader = Reader { wanted: wanted.clone(), answer };
+        let reader = Reader { wanted, answer };
         if K::queue(self.reads()).join(reader, usize::MAX, SERVERS_MAX) == Some(true) {
             tokio::spawn(self.clone().serve_readers::<K>());
         }
-        let found = answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the reader ended".to_owned())))?;
-        Ok(wanted.iter().filter_map(|key| found.get(key).cloned()).collect())
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the reader ended".to_owned())))
     }
 
     async fn read_one<K: Kind>(&self, wanted: K::Key) -> Result<Option<K::Value>, StoreError> {
@@ -111,13 +136,16 @@ impl Sql {
         let server = Server::of(K::queue(self.reads()));
         while let Some(group) = K::queue(self.reads()).next_group() {
             let wanted = group.iter().flat_map(|reader| reader.wanted.iter().cloned()).collect();
-            let found = K::read(&self, wanted).await.map(Arc::new);
+            let mut found = K::read(&self, wanted).await.map(|found| Shares::of(found, &group));
             let is_alone = group.len() == 1;
             for Reader { wanted, answer } in group {
-                let theirs = match &found {
+                let theirs = match &mut found {
+                    Ok(found) => Ok(wanted.iter().filter_map(|key| found.share(key)).collect()),
                     // What cannot be read must not keep others from what can.
-                    Err(StoreError::Corrupt(_)) if !is_alone => K::read(&self, wanted).await.map(Arc::new),
-                    found => found.clone(),
+                    Err(StoreError::Corrupt(_)) if !is_alone => {
+                        K::read(&self, wanted).await.map(|found| found.into_values().collect())
+                    }
+                    Err(error) => Err(error.clone()),
                 };
                 // Whoever asked may be gone.
                 let _ = answer.send(theirs);

@@ -1,0 +1,84 @@
+//! What is known of batches that are to be paid: of all that are worked on at the same time, in one look.
+
+use super::{
+    Sql,
+    error::store,
+    load::{instructions, strays_of},
+    queue::Queue,
+    reads::{Found, Kind, Reader, Reads},
+    rows::{approval, batch, instruction, item},
+};
+use app::{
+    change::Stored,
+    ports::{StoreError, repository::BatchForExecution},
+};
+use async_trait::async_trait;
+use domain::{approval::Approval, ids::BatchId, item::Item};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, prelude::Uuid, sea_query::Expr};
+use std::collections::{BTreeSet, HashMap};
+
+pub(super) enum ToExecute {}
+
+#[async_trait]
+impl Kind for ToExecute {
+    type Key = BatchId;
+    type Value = BatchForExecution;
+
+    fn queue(reads: &Reads) -> &Queue<Reader<Self>> {
+        reads.batches_to_execute()
+    }
+
+    async fn read(sql: &Sql, wanted: BTreeSet<BatchId>) -> Result<Found<Self>, StoreError> {
+        let ids = of_few_lengths(wanted.into_iter().map(BatchId::uuid).collect());
+        let read = sql.begin_read().await.map_err(store)?;
+        let batches = batch::Entity::find().filter(batch::Column::Id.is_in(ids.clone()));
+        let batches = batches.all(&read).await.map_err(store)?;
+
+        let of_batches = item::Entity::find().filter(item::Column::BatchId.is_in(ids.clone()));
+        let mut items: HashMap<Uuid, Vec<Stored<Item>>> = HashMap::new();
+        for row in of_batches.order_by_asc(item::Column::Seq).all(&read).await.map_err(store)? {
+            items.entry(row.batch_id).or_default().push(row.read()?);
+        }
+
+        // Spelled out, as in the index.
+        let open = instruction::Entity::find()
+            .filter(instruction::Column::BatchId.is_in(ids.clone()))
+            .filter(Expr::cust("open"));
+        let mut unresolved: HashMap<Uuid, Vec<_>> = HashMap::new();
+        for stored in instructions(&read, open).await? {
+            unresolved.entry(stored.value.batch.uuid()).or_default().push(stored);
+        }
+
+        let mut strays = strays_of(&read, ids.clone()).await?;
+
+        let given = approval::Entity::find().filter(approval::Column::BatchId.is_in(ids));
+        let given = given.order_by_asc(approval::Column::CreatedAt).order_by_asc(approval::Column::Approver);
+        let mut approvals: HashMap<Uuid, Vec<Approval>> = HashMap::new();
+        for row in given.order_by_asc(approval::Column::Hash).all(&read).await.map_err(store)? {
+            approvals.entry(row.batch_id).or_default().push(row.read()?);
+        }
+        read.commit().await.map_err(store)?;
+
+        let mut found = Found::<Self>::new();
+        for row in batches {
+            let id = row.id;
+            let batch = BatchForExecution {
+                batch: row.read()?,
+                items: items.remove(&id).unwrap_or_default(),
+                unresolved: unresolved.remove(&id).unwrap_or_default(),
+                strays: strays.remove(&id).unwrap_or_default(),
+                approvals: approvals.remove(&id).unwrap_or_default(),
+            };
+            found.insert(BatchId::new(id), batch);
+        }
+        Ok(found)
+    }
+}
+
+/// The last one again, until there are 1, 2, 4, 8 and so on: statements of few lengths are prepared and kept.
+fn of_few_lengths(mut ids: Vec<Uuid>) -> Vec<Uuid> {
+    if let Some(last) = ids.last().copied() {
+        ids.resize(ids.len().next_power_of_two(), last);
+    }
+    ids
+}
