@@ -60,7 +60,7 @@ fn what_is_recalled_is_not_paid() {
 
 #[test]
 fn two_workers_never_write_or_call_at_once() {
-    check("leases", Life { faults: 0, most: (2, 2), ..Life::of_leases(2, None) }, 5000);
+    check("leases", Life { faults: 0, most: (2, 2), ..Life::of_leases(2, None) }, 4000);
 }
 
 /// What must be found when a rule is missing, and in which model.

@@ -27,6 +27,10 @@ fn main() -> ExitCode {
         eprintln!("there is no such bug; there is {}", bug_names());
         return ExitCode::from(2);
     }
+    if let Some(unknown) = unknown(&words) {
+        eprintln!("`{unknown}` is not understood here");
+        return usage();
+    }
     let jobs = after("--jobs").and_then(|count| count.parse().ok()).unwrap_or_else(jobs);
     match words.as_slice() {
         ["bugs", ..] => {
@@ -47,6 +51,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// A flag that there is not, or that lacks its value: nothing is run that somebody did not ask for.
+fn unknown<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let mut flags = words.iter().copied().filter(|word| word.starts_with('-'));
+    flags.find(|flag| match *flag {
+        "--trace" | "--all" => false,
+        "--bug" | "--jobs" => words.last() == Some(flag),
+        _ => true,
+    })
+}
+
 fn usage() -> ExitCode {
     eprintln!("{USAGE}");
     ExitCode::from(2)
@@ -58,7 +72,7 @@ fn bug_names() -> String {
 
 fn seeds_of(text: &str) -> Option<Range<u64>> {
     let (from, to) = text.split_once("..")?;
-    Some(from.parse().ok()?..to.parse().ok()?)
+    Some(from.parse().ok()?..to.parse().ok()?).filter(|range: &Range<u64>| !range.is_empty())
 }
 
 fn one(seed: u64, bug: Option<Bug>, is_traced: bool) -> ExitCode {

@@ -3,6 +3,7 @@
 use crate::{
     bugs::Bug,
     faults::Fault,
+    laws::Law,
     run::{Outcome, run},
 };
 use std::{
@@ -155,7 +156,9 @@ pub fn many(
 pub fn checked(seed: u64, bug: Option<Bug>) -> Outcome {
     let mut outcome = run(seed, bug, false);
     if seed.is_multiple_of(TWICE) && run(seed, bug, false).trace != outcome.trace {
-        outcome.violations.push("the run is not the same twice".to_owned());
+        outcome
+            .violations
+            .push(format!("{}: the run is not the same twice; compare the hashes of two", Law::NoFault.as_str()));
     }
     outcome
 }

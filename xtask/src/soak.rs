@@ -17,7 +17,7 @@ const MUTANTS: (u32, u32) = (0, 64);
 
 const LONG: Effort = Effort { examples_max: 1_000, limit: Duration::from_secs(4 * 60 * 60) };
 
-/// Seeds of the simulation: an hour and a half on two cores that have nothing else to do.
+/// Seeds of the simulation: half an hour on two cores that have nothing else to do.
 const SEEDS: &str = "0..100000";
 
 /// Many seeds of the simulation, schemathesis with many examples on both databases, every kill -9, and the larger models;

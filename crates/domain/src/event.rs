@@ -67,17 +67,20 @@ pub enum Alarm {
     ReturnedInPart,
     /// A rail refuses everything because of us: it is paused.
     RailPaused,
+    /// A rail has not taken a payment for a day; told anew each day.
+    NotTaken,
 }
 
 impl Alarm {
     /// Every alarm.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UnknownPayment,
         Self::AmountMismatch,
         Self::Contradiction,
         Self::PaidTwice,
         Self::ReturnedInPart,
         Self::RailPaused,
+        Self::NotTaken,
     ];
 
     /// The word that is stored and answered.
@@ -89,6 +92,7 @@ impl Alarm {
             Self::PaidTwice => "paid_twice",
             Self::ReturnedInPart => "returned_in_part",
             Self::RailPaused => "rail_paused",
+            Self::NotTaken => "not_taken",
         }
     }
 }

@@ -207,6 +207,13 @@ pub(crate) fn unknown(work: &mut BatchWork<'_>, instruction: &Instruction, at: T
     Ok(())
 }
 
+/// Nobody has taken it for days. It is offered for ever, and a person may know why it is not taken.
+pub(crate) fn not_taken(into: &mut Conclusion, facts: Facts<'_>, instruction: &Instruction) {
+    let item = instruction.items.first().map(|part| part.item);
+    let what = json!({ "instructionId": instruction.id, "rail": instruction.rail });
+    into.alarm(facts, Alarm::NotTaken, (instruction, item), what);
+}
+
 /// An item was not executed and is free again: it never left, or people say so. It is sent again unless somebody
 /// decides otherwise.
 pub(crate) fn given_up(

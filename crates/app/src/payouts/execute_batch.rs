@@ -39,7 +39,10 @@ use domain::{
 };
 use look_again::Looks;
 use record_intents::{due_now, record_intents};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 use submit::submit;
 use write_answers::write_answers;
 
@@ -115,7 +118,7 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
     let BatchForExecution { batch: stored, items, unresolved, strays, .. } = found;
     let mut work = BatchWork::new(stored, items, Actor::worker(), ports.ids);
     work.plan(plan.due_at(), plan.approvals());
-    let mut looks = Looks { now, next: None, sending_from: now };
+    let mut looks = Looks { now, next: None, sending_from: now, waiting_for_days: HashSet::new() };
     let mut paused = BTreeMap::new();
 
     let waiting = due_now(&work, &plan, now).count().min(SLICE_ITEMS_MAX);

@@ -4,13 +4,15 @@ use crate::{
     payouts::{batch_work::BatchWork, conclude::full_jitter, plan::Plan},
     ports::Dice,
 };
-use domain::{instruction::Instruction, item::ItemStatus, timestamp::Timestamp};
-use std::time::Duration;
+use domain::{ids::InstructionId, instruction::Instruction, item::ItemStatus, timestamp::Timestamp};
+use std::{collections::HashSet, time::Duration};
 
 /// Shortest and longest time before an unresolved instruction is looked at again.
 pub(super) const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Longest time before what a rail did not take is offered to it again.
 const SEND_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// What a rail does not take for so long is told to a person, each time that it has been so long again.
+const TOLD_EACH: Duration = Duration::from_secs(24 * 3_600);
 /// Longest time before one is looked at again that the rail has: it reports by itself, and this is the net.
 const LOOK_AGAIN_ACKNOWLEDGED: Duration = Duration::from_secs(3_600);
 /// How often a batch is looked at that waits for somebody to say yes.
@@ -22,6 +24,8 @@ pub(super) struct Looks {
     pub(super) next: Option<Timestamp>,
     /// When a gate lets something new through.
     pub(super) sending_from: Timestamp,
+    /// What nobody has taken for another day, if it is not taken now.
+    pub(super) waiting_for_days: HashSet<InstructionId>,
 }
 
 impl Looks {
@@ -42,6 +46,16 @@ impl Looks {
     pub(super) fn again_from(&self, work: &BatchWork<'_>, instruction: &Instruction) -> Timestamp {
         let waited = self.now.since(waits_since(work, instruction));
         instruction.last_sent_at.after(SEND_AGAIN_MAX.min(waited / 8))
+    }
+
+    /// Remembers what nobody has taken for another day since it was last sent: if it is not taken now either, a person is
+    /// told.
+    pub(super) fn note_how_long(&mut self, work: &BatchWork<'_>, instruction: &Instruction) {
+        let since = waits_since(work, instruction);
+        let days = |at: Timestamp| at.since(since).as_secs() / TOLD_EACH.as_secs();
+        if !instruction.may_have_been_received() && days(self.now) > days(instruction.last_sent_at) {
+            self.waiting_for_days.insert(instruction.id);
+        }
     }
 
     /// At what is still to be sent: when it is due, if nothing else stands in its way.

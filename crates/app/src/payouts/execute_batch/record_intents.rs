@@ -55,6 +55,7 @@ pub(super) async fn record_intents(
                 conclude::unknown_if_sent(work, &before.value, now)?;
                 continue;
             }
+            looks.note_how_long(work, &before.value);
             let instruction = before.try_map(|found| found.try_again(now)).map_err(Contradiction::from)?;
             updates.push(Update::Instruction(instruction.clone()));
             sending.push(Stored { revision: instruction.revision + 1, value: instruction.value });

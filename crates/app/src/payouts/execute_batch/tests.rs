@@ -294,6 +294,33 @@ async fn what_is_never_taken_is_sent_less_and_less_often() {
 }
 
 #[tokio::test]
+async fn what_is_not_taken_for_a_day_is_told_to_a_person_each_day_once() {
+    const DAY: u64 = 86_400;
+    let alarms = async |waited: u64, last: u64, submit: Submits| {
+        let mut never_left = sent(Duration::from_secs(waited));
+        let before = &mut never_left.unresolved[0].value;
+        let last = before.first_sent_at.after(Duration::from_secs(waited - last));
+        (before.tries, before.first_sent_at, before.last_sent_at) = (0, last, last);
+        let world = World::new(never_left, rail("simulator", true), None, Some(submit));
+        world.run().await.unwrap();
+        let changes = world.log.changes();
+        let alarms = changes.iter().flat_map(|change| &change.publish).filter(|event| event.kind == EventKind::Alarm);
+        alarms.map(|event| event.data["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let busy = |_: &Instruction| Submit::NotSent { cause: "429".into(), retry_after: None, ours: false };
+    for (waited, last, expected) in [
+        (DAY - 1, 60, &[][..]),
+        (DAY, 60, &["not_taken"]),
+        (DAY + 60, 60, &[]),
+        (2 * DAY + 30, 60, &["not_taken"]),
+        (5 * DAY + 7, 3 * DAY, &["not_taken"]),
+    ] {
+        assert_eq!(alarms(waited, last, busy).await, expected, "after {waited} s, {last} s after the last call");
+    }
+    assert!(alarms(DAY, 60, settled).await.is_empty(), "it is taken");
+}
+
+#[tokio::test]
 async fn a_rail_that_settled_what_it_said_it_never_had_is_asked_and_holds_up_nobody() {
     let mut mixed = sent(Duration::from_secs(5));
     let instruction = &mut mixed.unresolved[0].value;

@@ -121,7 +121,12 @@ pub(super) fn write_answers(
                 work.acts(Actor::worker());
                 instruction = conclude::absent(work, &mut into, facts, instruction)?;
             }
-            Answer::NotSent => instruction = instruction.not_sent(),
+            Answer::NotSent => {
+                instruction = instruction.not_sent();
+                if looks.waiting_for_days.contains(&instruction.id) {
+                    conclude::not_taken(&mut into, facts, &instruction);
+                }
+            }
             Answer::Unknown => {
                 work.acts(Actor::worker());
                 conclude::unknown(work, &instruction, now)?;
