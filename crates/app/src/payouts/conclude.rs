@@ -391,3 +391,32 @@ pub(crate) fn full_jitter(dice: &dyn Dice, first: Duration, tries: u32, most: Du
     let micros = u64::try_from(whole.as_micros()).unwrap_or(u64::MAX);
     Duration::from_millis(100) + Duration::from_micros(dice.below(micros))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{batch_id, item_id, now, usd};
+    use domain::ids::InstructionId;
+
+    #[test]
+    fn what_comes_back_is_believed_only_if_all_of_the_message_fits_the_order() {
+        let part = InstructionItem::new(item_id(0), "W".to_owned(), 1_000, [0; 32]);
+        let id = InstructionId::new(uuid::Uuid::from_u128(1));
+        let (rail, parts) = ("simulator".parse().unwrap(), vec![part.clone()]);
+        let order = Instruction::record(id, batch_id(), rail, usd(0).currency, parts, 1, Vec::new(), now());
+        let eur = |minor| Money::new(minor, "EUR".parse().unwrap());
+        for (named, returned, expected) in [
+            (Some(usd(1_000)), usd(1_000), true),
+            (None, usd(1), true),
+            (Some(usd(999)), usd(1_000), false),
+            (Some(eur(1_000)), usd(1_000), false),
+            (Some(usd(1_000)), eur(1_000), false),
+            (Some(usd(1_000)), usd(0), false),
+            (Some(usd(1_000)), usd(1_001), false),
+        ] {
+            let what = Seen::Returned { reason: "no_account".to_owned(), returned, reference: None };
+            let event = RailEvent::answered("W", what, named, b"raw");
+            assert_eq!(is_credible(&event, &part, &order), expected, "{named:?} {returned:?}");
+        }
+    }
+}

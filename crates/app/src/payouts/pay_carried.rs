@@ -308,3 +308,26 @@ fn book(
     };
     Ok((batch, change))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_is_what_a_debt_leaves_in_what_the_rail_sends_if_it_is_enough() {
+        let due = |carried: i64, debt: i64, minimum: i64, granularity: i64| {
+            let counter = |value| StoredCounter { key: CounterKey::stored("k".to_owned()), value, revision: 1 };
+            let balance = Balance { carried: counter(carried), debt: counter(debt) };
+            let due = balance.due(minimum, granularity)?;
+            Some((due.recovered_minor, due.payable_minor, due.carried_forward_minor))
+        };
+        assert_eq!(due(1_000, 0, 0, 1), Some((0, 1_000, 0)));
+        assert_eq!(due(1_000, 300, 0, 1), Some((300, 700, 0)));
+        assert_eq!(due(1_000, 300, 700, 500), Some((300, 500, 200)));
+        for (carried, debt, minimum, granularity) in
+            [(0, 0, 0, 1), (300, 300, 0, 1), (300, 900, 0, 1), (1_000, 300, 701, 1), (400, 0, 0, 500), (-5, 0, 0, 1)]
+        {
+            assert_eq!(due(carried, debt, minimum, granularity), None, "{carried} {debt} {minimum} {granularity}");
+        }
+    }
+}

@@ -376,3 +376,32 @@ pub trait PayoutQueries: Send + Sync {
     /// [`StoreError`].
     async fn executed(&self, instructions: &[InstructionId]) -> Result<Vec<Executed>, StoreError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{batch_id, item_id, now, usd};
+    use std::time::Duration;
+
+    #[test]
+    fn a_pause_ends_with_what_its_rail_has_taken_since() {
+        let since = now().after(Duration::from_secs(10));
+        let pause = RailPause { rail: "simulator".parse().unwrap(), since, says: "no".to_owned() };
+        let ends = |rail: &str, at: u64, outcome: Outcome| {
+            let mut part = InstructionItem::new(item_id(0), "W".to_owned(), 1, [0; 32]);
+            part.outcome = outcome;
+            let at = now().after(Duration::from_secs(at));
+            let id = InstructionId::new(uuid::Uuid::from_u128(1));
+            let (rail, parts) = (rail.parse().unwrap(), vec![part]);
+            pause.is_ended_by(&Instruction::record(id, batch_id(), rail, usd(0).currency, parts, 1, Vec::new(), at))
+        };
+        let reference = None::<String>;
+        assert!(ends("simulator", 11, Outcome::Accepted { reference: reference.clone() }));
+        assert!(ends("simulator", 11, Outcome::Settled { reference: reference.clone() }));
+        assert!(!ends("simulator", 10, Outcome::Settled { reference: reference.clone() }), "it was sent before");
+        assert!(!ends("another", 11, Outcome::Settled { reference: reference.clone() }), "by another rail");
+        for outcome in [Outcome::Sent, Outcome::Absent, Outcome::Refused { reason: "no".to_owned() }] {
+            assert!(!ends("simulator", 11, outcome.clone()), "{outcome:?}");
+        }
+    }
+}
