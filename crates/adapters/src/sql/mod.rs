@@ -207,6 +207,8 @@ fn postgres_options(url: &str, connections_max: u32) -> ConnectOptions {
         options.options([
             // A writer sees what was committed before its statement: it waits for a row, then looks again.
             ("default_transaction_isolation", "read committed"),
+            // The planner takes an array of unknown length for a long one, and would compile what takes microseconds.
+            ("jit", "off"),
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "30s"),
         ])
