@@ -3,18 +3,15 @@
 use super::{
     Sql,
     error::store,
-    load::{instructions, strays_of},
+    load::{approvals_of_all, instructions, items_of_all, strays_of},
     queue::Queue,
     reads::{Found, Kind, Reader, Reads},
-    rows::{approval, batch, instruction, item},
+    rows::{batch, instruction},
 };
-use app::{
-    change::Stored,
-    ports::{StoreError, repository::BatchForExecution},
-};
+use app::ports::{StoreError, repository::BatchForExecution};
 use async_trait::async_trait;
-use domain::{approval::Approval, ids::BatchId, item::Item};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, prelude::Uuid, sea_query::Expr};
+use domain::ids::BatchId;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Uuid, sea_query::Expr};
 use std::collections::{BTreeSet, HashMap};
 
 pub(super) enum ToExecute {}
@@ -25,7 +22,7 @@ impl Kind for ToExecute {
     type Value = BatchForExecution;
 
     fn queue(reads: &Reads) -> &Queue<Reader<Self>> {
-        reads.batches_to_execute()
+        &reads.batches_to_execute
     }
 
     async fn read(sql: &Sql, wanted: BTreeSet<BatchId>) -> Result<Found<Self>, StoreError> {
@@ -34,12 +31,7 @@ impl Kind for ToExecute {
         let batches = batch::Entity::find().filter(batch::Column::Id.is_in(ids.clone()));
         let batches = batches.all(&read).await.map_err(store)?;
 
-        let of_batches = item::Entity::find().filter(item::Column::BatchId.is_in(ids.clone()));
-        let mut items: HashMap<Uuid, Vec<Stored<Item>>> = HashMap::new();
-        for row in of_batches.order_by_asc(item::Column::Seq).all(&read).await.map_err(store)? {
-            items.entry(row.batch_id).or_default().push(row.read()?);
-        }
-
+        let mut items = items_of_all(&read, ids.clone()).await?;
         // Spelled out, as in the index.
         let open = instruction::Entity::find()
             .filter(instruction::Column::BatchId.is_in(ids.clone()))
@@ -51,12 +43,7 @@ impl Kind for ToExecute {
 
         let mut strays = strays_of(&read, ids.clone()).await?;
 
-        let given = approval::Entity::find().filter(approval::Column::BatchId.is_in(ids));
-        let given = given.order_by_asc(approval::Column::CreatedAt).order_by_asc(approval::Column::Approver);
-        let mut approvals: HashMap<Uuid, Vec<Approval>> = HashMap::new();
-        for row in given.order_by_asc(approval::Column::Hash).all(&read).await.map_err(store)? {
-            approvals.entry(row.batch_id).or_default().push(row.read()?);
-        }
+        let mut approvals = approvals_of_all(&read, ids).await?;
         read.commit().await.map_err(store)?;
 
         let mut found = Found::<Self>::new();

@@ -243,10 +243,22 @@ impl Sql {
 
 /// Every approval of a batch, oldest first.
 pub(super) async fn approvals_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<Approval>, StoreError> {
-    use approval::{Column, Entity, Model};
-    let given = Entity::find().filter(Column::BatchId.eq(batch.uuid())).order_by_asc(Column::CreatedAt);
+    Ok(approvals_of_all(read, vec![batch.uuid()]).await?.remove(&batch.uuid()).unwrap_or_default())
+}
+
+/// The same of many batches.
+pub(super) async fn approvals_of_all(
+    read: &impl ConnectionTrait,
+    batches: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Vec<Approval>>, StoreError> {
+    use approval::{Column, Entity};
+    let given = Entity::find().filter(Column::BatchId.is_in(batches)).order_by_asc(Column::CreatedAt);
     let given = given.order_by_asc(Column::Approver).order_by_asc(Column::Hash);
-    given.all(read).await.map_err(store)?.into_iter().map(Model::read).collect()
+    let mut by_batch: HashMap<Uuid, Vec<Approval>> = HashMap::new();
+    for row in given.all(read).await.map_err(store)? {
+        by_batch.entry(row.batch_id).or_default().push(row.read()?);
+    }
+    Ok(by_batch)
 }
 
 /// What was proposed of an item and waits for a second person.
@@ -281,8 +293,20 @@ pub(super) async fn strays_of(
 
 /// All items of a batch, in order.
 pub(super) async fn items_of(read: &impl ConnectionTrait, batch: BatchId) -> Result<Vec<Stored<Item>>, StoreError> {
-    let items = item::Entity::find().filter(item::Column::BatchId.eq(batch.uuid())).order_by_asc(item::Column::Seq);
-    items.all(read).await.map_err(store)?.into_iter().map(item::Model::read).collect()
+    Ok(items_of_all(read, vec![batch.uuid()]).await?.remove(&batch.uuid()).unwrap_or_default())
+}
+
+/// The same of many batches.
+pub(super) async fn items_of_all(
+    read: &impl ConnectionTrait,
+    batches: Vec<Uuid>,
+) -> Result<HashMap<Uuid, Vec<Stored<Item>>>, StoreError> {
+    let items = item::Entity::find().filter(item::Column::BatchId.is_in(batches)).order_by_asc(item::Column::Seq);
+    let mut by_batch: HashMap<Uuid, Vec<Stored<Item>>> = HashMap::new();
+    for row in items.all(read).await.map_err(store)? {
+        by_batch.entry(row.batch_id).or_default().push(row.read()?);
+    }
+    Ok(by_batch)
 }
 
 /// All lines of a batch, in order.

@@ -93,18 +93,12 @@ impl<K: Kind> Shares<K> {
 #[derive(Default)]
 pub(super) struct Reads {
     batches_of_escrows: Queue<Reader<BatchOfEscrow>>,
-    batches_to_execute: Queue<Reader<ToExecute>>,
+    pub(super) batches_to_execute: Queue<Reader<ToExecute>>,
     models_in_force: Queue<Reader<ModelInForce>>,
     recipients: Queue<Reader<StoredRecipient>>,
     counters: Queue<Reader<StoredCounters>>,
     policies: Queue<Reader<NewestPolicy>>,
     times: Queue<Reader<Now>>,
-}
-
-impl Reads {
-    pub(super) fn batches_to_execute(&self) -> &Queue<Reader<ToExecute>> {
-        &self.batches_to_execute
-    }
 }
 
 impl Sql {
