@@ -596,6 +596,9 @@ impl JobQueue for Desk {
         release.await;
         Ok(())
     }
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        Ok(self.step(None, |inner| at_once(JobQueue::forget(&inner.world.memory, age, limit)).unwrap_or(0)).await)
+    }
     async fn wait(&self, _: Duration) {}
 }
 

@@ -227,6 +227,10 @@ impl JobQueue for Store {
         self.world.oracle().released(lease.job, lease.attempt, self.world.kernel.age());
         Ok(())
     }
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reach_to_write().await?;
+        JobQueue::forget(self.world.kernel.memory.as_ref(), age, limit).await
+    }
     async fn wait(&self, at_most: Duration) {
         self.world.kernel.sleep(at_most).await;
     }
@@ -241,5 +245,9 @@ impl Outbox for Store {
     async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError> {
         self.reach_to_write().await?;
         self.world.kernel.memory.mark_published(events).await
+    }
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.reach_to_write().await?;
+        Outbox::forget(self.world.kernel.memory.as_ref(), age, limit).await
     }
 }

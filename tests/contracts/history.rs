@@ -8,13 +8,12 @@ use super::{
     Bench, Ports,
     bench::{self, InMemory},
     sample::{
-        audited, everything, first, fresh, insert, moved, read, recipient, refuse, release, send, settle, update,
-        version,
+        audited, everything, first, insert, moved, read, recipient, refuse, release, send, settle, update, version,
     },
 };
 use app::{
     change::{Change, New, Stored, Update},
-    job::{Claimed, Lease, LeaseStep, Wake},
+    job::{Claimed, Job, Lease, LeaseStep},
     ports::{
         CommitError, DuplicateKey,
         queries::{BatchFilter, EventFilter, Page, TransactionFilter},
@@ -23,7 +22,7 @@ use app::{
 };
 use domain::{
     batch::BatchStatus,
-    ids::{BatchId, EscrowId, EventId, InstructionId, JobId},
+    ids::{BatchId, EscrowId, EventId, InstructionId},
     instruction::Instruction,
     item::{ItemStatus, ItemStep},
     recipient::{HoldReason, RecipientStatus},
@@ -106,7 +105,7 @@ impl Random {
 struct Known {
     batches: Vec<BatchId>,
     escrows: Vec<EscrowId>,
-    jobs: Vec<JobId>,
+    jobs: Vec<Job>,
     leases: Vec<Lease>,
     events: Vec<EventId>,
     instructions: Vec<InstructionId>,
@@ -206,7 +205,7 @@ impl History<'_> {
         if self.commit(change).await {
             self.known.batches.push(new.batch.id);
             self.known.escrows.push(new.escrow().clone());
-            self.known.jobs.push(new.batch.job);
+            self.known.jobs.push(Job::of(&new.batch, at));
             self.known.events.extend(events);
         }
     }
@@ -228,7 +227,7 @@ impl History<'_> {
         if self.random.one_in(3)
             && let Some(job) = self.random.of(&self.known.jobs)
         {
-            change.wake.push(Wake { job, run_at: self.one.now().await.after(self.random.later(4)) });
+            change.wake.push(Job { run_at: self.one.now().await.after(self.random.later(4)), ..job });
         }
         let at = self.one.now().await;
         change.audit = change.publish.iter().map(|event| audited(&event.kind.to_string(), at)).collect();
@@ -353,12 +352,16 @@ impl History<'_> {
     }
 
     async fn wake(&mut self) {
-        let unknown = JobId::new(fresh());
-        let job = if self.random.one_in(8) { Some(unknown) } else { self.random.of(&self.known.jobs) };
-        let Some(job) = job else { return };
+        // Nobody wakes one that nobody made: its attempt would tell the clocks apart.
+        let is_known = !self.random.one_in(8);
+        let job = if is_known { self.random.of(&self.known.jobs) } else { None };
+        if is_known && job.is_none() {
+            return;
+        }
         let run_at =
             self.one.now().await.after(if self.random.one_in(2) { Duration::ZERO } else { self.random.later(4) });
-        self.commit(Change { wake: vec![Wake { job, run_at }], ..Change::default() }).await;
+        let wake = job.into_iter().map(|job| Job { run_at, ..job }).collect();
+        self.commit(Change { wake, ..Change::default() }).await;
     }
 
     async fn relay(&mut self) {

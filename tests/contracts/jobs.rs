@@ -10,7 +10,7 @@ use app::{
     job::{Claimed, Job, JobKind, Lease, LeaseStep},
 };
 use domain::ids::JobId;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Barrier;
 
 fn finish(lease: Lease) -> Change {
@@ -173,4 +173,35 @@ pub async fn a_job_given_back_is_due_after_its_delay(bench: &dyn Bench) {
     ports.assert_no_job().await;
     bench.pass(seconds(101)).await;
     assert_eq!(ports.claim_one().await.lease.attempt, 3);
+}
+
+pub async fn jobs_that_are_long_done_are_forgotten_a_few_at_a_time_and_no_others(bench: &dyn Bench) {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let ports = bench.ports();
+    let now = ports.now().await;
+    let (waiting, abandoned) = (job(now.after(DAY * 2)), job(now));
+    ports.commit(Change { enqueue: (0..5).map(|_| job(now)).collect(), ..Change::default() }).await;
+    for claimed in ports.claim_all().await {
+        ports.commit(finish(claimed.lease)).await;
+    }
+    ports.commit(Change { enqueue: vec![waiting.clone(), abandoned.clone()], ..Change::default() }).await;
+    assert_eq!(ports.claim_one().await.lease.job, abandoned.id);
+    assert_eq!(ports.jobs.forget(DAY, 10).await.unwrap(), 0, "they are young");
+
+    bench.pass(DAY + seconds(60)).await;
+    let young = job(now);
+    ports.commit(enqueue(&young)).await;
+    let lease = ports.claim_all().await.into_iter().find(|claimed| claimed.lease.job == young.id).unwrap().lease;
+    ports.commit(finish(lease)).await;
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        counts.push(ports.jobs.forget(DAY, 2).await.unwrap());
+    }
+    assert_eq!(counts, [2, 2, 1, 0]);
+
+    // What is not done stays, however old it is; what was done lately, too.
+    bench.pass(DAY).await;
+    assert_eq!(ids(&ports.claim_all().await), [abandoned.id, waiting.id]);
+    bench.pass(seconds(60)).await;
+    assert_eq!(ports.jobs.forget(DAY, 10).await.unwrap(), 1);
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use app::{
     change::{Change, New},
-    job::{Lease, LeaseStep, Wake},
+    job::{Lease, LeaseStep},
     ports::CommitError,
 };
 use domain::{ids::JobId, item::ItemStep};
@@ -36,7 +36,7 @@ async fn assert_lost(ports: &Ports, lease: &Lease) {
         change.insert.push(New::Recipient(recipient("rec_cyd", now)));
         change.post = new.post;
         change.enqueue = new.enqueue;
-        change.wake = vec![Wake { job: done.id, run_at: now }];
+        change.wake = vec![done.clone()];
         change.publish.push(event(now));
         change.lease = Some(step);
         let refused = ports.repository.commit(change).await;

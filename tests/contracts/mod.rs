@@ -124,6 +124,7 @@ on_every_adapter! {
         a_job_to_be_done_again_is_due_when_it_said
         work_that_goes_on_keeps_its_lease
         a_job_given_back_is_due_after_its_delay
+        jobs_that_are_long_done_are_forgotten_a_few_at_a_time_and_no_others
     }
     leases {
         a_lost_lease_leaves_nothing_behind
@@ -145,7 +146,10 @@ on_every_adapter! {
         a_job_woken_under_its_lease_stays_with_its_worker
         a_job_woken_after_its_lease_ran_out_is_due
         waking_is_forgotten_once_the_job_is_claimed
-        waking_an_unknown_job_leaves_nothing_behind
+        a_forgotten_job_that_is_woken_runs_again
+        a_lease_of_before_a_job_was_forgotten_stays_lost
+        of_many_who_wake_forgotten_jobs_nobody_is_refused_and_each_is_made_once
+        a_job_that_is_forgotten_while_it_is_woken_is_due
     }
     waiting {
         waiting_ends_after_its_time
@@ -162,6 +166,7 @@ on_every_adapter! {
         a_refused_change_publishes_nothing
         publishing_twice_changes_nothing
         only_published_events_are_listed
+        what_was_published_long_ago_is_forgotten_a_few_at_a_time_but_for_alarms
     }
     idempotency {
         a_key_is_claimed_once_and_answered_alike

@@ -3,14 +3,18 @@
 use super::{
     Bench, Ports,
     bench::{LEASE, PAST_LEASE},
-    sample::{booked, event, first, fresh, insert, recipient},
+    sample::{booked, event, first, fresh, insert, recipient, seconds},
 };
 use app::{
     change::{Change, New},
     ports::{CommitError, queries::EventFilter},
 };
-use domain::{event::Event, ids::EventId};
-use std::sync::Arc;
+use domain::{
+    event::{Alarm, Event},
+    ids::EventId,
+};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Barrier;
 
 fn ids(events: &[Event]) -> Vec<EventId> {
@@ -152,4 +156,31 @@ pub async fn only_published_events_are_listed(bench: &dyn Bench) {
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].event, taken[0]);
     assert!(listed[0].published_at >= start.after(LEASE / 2) && listed[0].published_at <= ports.now().await);
+}
+
+pub async fn what_was_published_long_ago_is_forgotten_a_few_at_a_time_but_for_alarms(bench: &dyn Bench) {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let ports = bench.ports();
+    let told = tell(&ports, 5).await;
+    let alarm = Event::alarm(EventId::new(fresh()), Alarm::RailPaused, (None, None), json!({}), ports.now().await);
+    ports.commit(Change { publish: vec![alarm.clone()], ..Change::default() }).await;
+    let all = ports.events().await;
+    assert_eq!(all.len(), 6);
+    ports.outbox.mark_published(&ids(&all)).await.unwrap();
+    let unpublished = tell(&ports, 2).await;
+    assert_eq!(ports.outbox.forget(DAY, 10).await.unwrap(), 0, "they are young");
+
+    bench.pass(DAY + seconds(60)).await;
+    let young = tell(&ports, 1).await;
+    ports.outbox.mark_published(&ids(&young)).await.unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        counts.push(ports.outbox.forget(DAY, 2).await.unwrap());
+    }
+    assert_eq!(counts, [2, 2, 1, 0]);
+    let listed = ports.queries.events(EventFilter::default(), first(10)).await.unwrap().data;
+    let listed: Vec<Event> = listed.into_iter().map(|listed| listed.event).collect();
+    assert_eq!(ids(&listed), [young[0].id, alarm.id]);
+    assert!(told.iter().all(|old| !listed.contains(old)));
+    assert_eq!(ports.events().await, unpublished, "what is not told is not forgotten");
 }

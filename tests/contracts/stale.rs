@@ -4,18 +4,17 @@ use super::{
     Bench, Ports,
     bench::PAST_LEASE,
     sample::{
-        all_of, audited, bare, booked, enqueue, event, everything, fresh, insert, job, moved, policy, proposal,
-        recipient, release, seconds, sent, update,
+        all_of, audited, bare, booked, enqueue, event, everything, insert, job, moved, policy, proposal, recipient,
+        release, sent, update,
     },
 };
 use app::{
     change::{Change, New, ResolutionState, Stored, Update},
-    job::{LeaseStep, Wake},
+    job::LeaseStep,
     ports::{CommitError, DuplicateKey},
 };
 use domain::{
     batch::BatchStatus,
-    ids::JobId,
     instruction::Outcome,
     item::{Item, ItemStep},
     recipient::RecipientStatus,
@@ -48,7 +47,7 @@ async fn assert_stale(ports: &Ports, stale: Update) {
     change.publish.push(event(now));
     change.audit.push(audited("stale", now));
     change.insert.push(New::Policy(policy(77, now)));
-    change.wake = vec![Wake { job: finished.id, run_at: now }];
+    change.wake = vec![finished.clone()];
     let refused = ports.repository.commit(change).await;
     assert!(matches!(refused, Err(CommitError::Stale)), "{refused:?}");
     assert_eq!(everything(ports).await, before);
@@ -219,11 +218,8 @@ pub async fn the_lease_is_looked_at_first_then_revisions_then_keys(bench: &dyn B
     let all = Change { lease: keep.clone(), ..both };
     let refused = ports.repository.commit(all.clone()).await;
     assert!(matches!(refused, Err(CommitError::Stale)), "{refused:?}");
-    let refused = ports.repository.commit(Change { lease: keep.clone(), ..duplicate.clone() }).await;
+    let refused = ports.repository.commit(Change { lease: keep, ..duplicate }).await;
     assert!(matches!(refused, Err(CommitError::Duplicate(DuplicateKey::Escrow(_)))), "{refused:?}");
-    let unknown = Wake { job: JobId::new(fresh()), run_at: ports.now().await.after(seconds(1)) };
-    let refused = ports.repository.commit(Change { lease: keep, wake: vec![unknown], ..duplicate }).await;
-    assert!(matches!(refused, Err(CommitError::Stale)), "{refused:?}");
     bench.pass(PAST_LEASE).await;
     let refused = ports.repository.commit(all).await;
     assert!(matches!(refused, Err(CommitError::LeaseLost)), "{refused:?}");

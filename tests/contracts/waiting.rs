@@ -7,7 +7,7 @@ use super::{
 };
 use app::{
     change::Change,
-    job::{LeaseStep, Wake},
+    job::{Job, LeaseStep},
 };
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub async fn waiting_ends_when_a_job_is_woken(bench: &dyn Bench) {
         ports.assert_no_job().await;
         let worker = worker(&ports);
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let wake = vec![Wake { job: job.id, run_at: ports.now().await }];
+        let wake = vec![Job { run_at: ports.now().await, ..job }];
         ports.commit(Change { wake, ..Change::default() }).await;
         assert_soon(worker).await.unwrap();
     }

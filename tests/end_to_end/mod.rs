@@ -18,6 +18,7 @@ mod promises;
 mod provider;
 mod real;
 mod refusals;
+mod retention;
 mod seed;
 mod states;
 mod twice;

@@ -3,7 +3,7 @@
 use crate::ports::rail::RailEvent;
 use crate::{
     idempotency::Remember,
-    job::{Job, LeaseStep, Wake},
+    job::{Job, LeaseStep},
 };
 use domain::{
     approval::Approval,
@@ -54,8 +54,9 @@ pub struct Change {
     pub post: Vec<Transaction>,
     /// Jobs that must not exist yet.
     pub enqueue: Vec<Job>,
-    /// Jobs that exist and have something to do again.
-    pub wake: Vec<Wake>,
+    /// Jobs that have something to do again, whatever became of them: one that is done is due, and one that was done so
+    /// long ago that it was forgotten is made anew.
+    pub wake: Vec<Job>,
     /// The outbox.
     pub publish: Vec<Event>,
     /// Who did what.

@@ -1,6 +1,7 @@
 //! Durable work: committed with the facts that make it necessary, leased while it is done.
 
 use domain::{
+    batch::Batch,
     ids::{BatchId, JobId, RecipientId, ReversalId},
     timestamp::Timestamp,
 };
@@ -14,6 +15,13 @@ pub struct Job {
     pub kind: JobKind,
     /// Not before this.
     pub run_at: Timestamp,
+}
+
+impl Job {
+    /// The one job of a batch, for as long as there is something to do about it: it is enqueued once and woken ever after.
+    pub fn of(batch: &Batch, run_at: Timestamp) -> Self {
+        Self { id: batch.job, kind: JobKind::ExecuteBatch(batch.id), run_at }
+    }
 }
 
 /// What is to be done. Every kind is safe to do twice.
@@ -103,15 +111,6 @@ impl LeaseStep {
         let (Self::Keep(lease) | Self::Finish(lease) | Self::Again(lease, _)) = self;
         lease
     }
-}
-
-/// A job that exists has something to do again, whatever became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wake {
-    /// Which job.
-    pub job: JobId,
-    /// Not before this.
-    pub run_at: Timestamp,
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub mod ports;
 pub mod recipients;
 pub mod revenue;
 
+mod forget;
+
 /// How often a decision is made anew when somebody else was faster, before the caller is asked to repeat. Of many
 /// writers of one thing one wins each round, so this is how many may meet at once.
 const RACES_MAX: u32 = 100;

@@ -213,6 +213,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
             ids,
             dice,
             clock,
+            kept: config.kept(),
         },
     };
     // Where tests make the process die; a release binary has nothing of the kind.

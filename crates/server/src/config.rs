@@ -3,6 +3,7 @@
 use crate::{
     http::Bounds,
     listener::{Limits, Tls, TlsError},
+    worker::Kept,
 };
 use serde::Deserialize;
 use std::{
@@ -24,6 +25,10 @@ const DATA_DIR: &str = "./disburse-data";
 const CONNECTIONS_MAX: u32 = 1024;
 /// Seconds that a body may take to come, and a request that only reads to be answered, unless told otherwise.
 const REQUEST_SECONDS_MAX: u32 = 15;
+/// Days that a job is kept which is done, unless told otherwise.
+const JOBS_DAYS_KEPT: u32 = 7;
+/// Days that an event is kept which was delivered, unless told otherwise.
+const EVENTS_DAYS_KEPT: u32 = 30;
 
 /// Settings as flags. A flag wins over everything else.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -58,6 +63,12 @@ pub struct Flags {
     /// Requests that each subject of a token may make in a second [env: DISBURSE_RATE_LIMIT] [default: any number]
     #[arg(long, value_name = "NUMBER", global = true)]
     pub rate_limit: Option<String>,
+    /// Days that a job is kept which is done [env: DISBURSE_JOBS_DAYS_KEPT] [default: 7]
+    #[arg(long, value_name = "DAYS", global = true)]
+    pub jobs_days_kept: Option<String>,
+    /// Days that an event is kept which was delivered [env: DISBURSE_EVENTS_DAYS_KEPT] [default: 30]
+    #[arg(long, value_name = "DAYS", global = true)]
+    pub events_days_kept: Option<String>,
     /// The certificate of the API, in PEM, followed by those that vouch for it [env: DISBURSE_TLS_CERTIFICATE]
     /// [default: no TLS]
     #[arg(long, value_name = "FILE", global = true)]
@@ -142,6 +153,10 @@ pub struct Config {
     pub request_seconds_max: Setting<NonZeroU32>,
     /// Requests that each subject may make in a second, if there is a limit.
     pub rate_limit: Option<Setting<NonZeroU32>>,
+    /// Days that a job is kept which is done.
+    pub jobs_days_kept: Setting<NonZeroU32>,
+    /// Days that an event is kept which was delivered.
+    pub events_days_kept: Setting<NonZeroU32>,
     /// What the API is served with, if over TLS.
     pub tls: Option<TlsConfig>,
     /// The secret that signs tokens, if one was given.
@@ -231,6 +246,8 @@ struct File {
     connections_max: Option<i64>,
     request_seconds_max: Option<i64>,
     rate_limit: Option<i64>,
+    jobs_days_kept: Option<i64>,
+    events_days_kept: Option<i64>,
     tls_certificate: Option<String>,
     tls_key: Option<String>,
 }
@@ -287,6 +304,18 @@ impl Config {
             env("DISBURSE_RATE_LIMIT"),
             file.rate_limit.map(|number| number.to_string()),
         );
+        let jobs_days_kept = first(
+            flags.jobs_days_kept.clone(),
+            env("DISBURSE_JOBS_DAYS_KEPT"),
+            file.jobs_days_kept.map(|number| number.to_string()),
+            || JOBS_DAYS_KEPT.to_string(),
+        );
+        let events_days_kept = first(
+            flags.events_days_kept.clone(),
+            env("DISBURSE_EVENTS_DAYS_KEPT"),
+            file.events_days_kept.map(|number| number.to_string()),
+            || EVENTS_DAYS_KEPT.to_string(),
+        );
         let certificate = given(flags.tls_certificate.clone(), env("DISBURSE_TLS_CERTIFICATE"), file.tls_certificate);
         let key = given(flags.tls_key.clone(), env("DISBURSE_TLS_KEY"), file.tls_key);
         Ok(Self {
@@ -306,6 +335,8 @@ impl Config {
             connections_max: number("connections_max", connections_max)?,
             request_seconds_max: number("request_seconds_max", request_seconds_max)?,
             rate_limit: rate_limit.map(|limit| number("rate_limit", limit)).transpose()?,
+            jobs_days_kept: number("jobs_days_kept", jobs_days_kept)?,
+            events_days_kept: number("events_days_kept", events_days_kept)?,
             tls: match (certificate, key) {
                 (Some(certificate), Some(key)) => Some(TlsConfig { certificate: path(certificate), key: path(key) }),
                 (None, None) => None,
@@ -333,6 +364,11 @@ impl Config {
     /// What a request may take of the service.
     pub fn bounds(&self) -> Bounds {
         Bounds { reading_max: self.request_max(), rate_limit: self.rate_limit.as_ref().map(|limit| limit.value) }
+    }
+
+    /// How long what is done is kept.
+    pub fn kept(&self) -> Kept {
+        Kept { jobs: days(&self.jobs_days_kept), events: days(&self.events_days_kept) }
     }
 
     fn request_max(&self) -> Duration {
@@ -375,6 +411,10 @@ fn path(given: Setting<String>) -> Setting<PathBuf> {
 fn number(name: &'static str, given: Setting<String>) -> Result<Setting<NonZeroU32>, ConfigError> {
     let value = given.value.parse().map_err(|_| ConfigError::Number(name, given.value.clone()))?;
     Ok(Setting { value, origin: given.origin })
+}
+
+fn days(given: &Setting<NonZeroU32>) -> Duration {
+    Duration::from_secs(u64::from(given.value.get()) * 24 * 3_600)
 }
 
 /// What the environment says under `name`, or the contents of the file that it names under `name` and `_FILE`.
@@ -428,6 +468,9 @@ mod tests {
         let config = resolve(&Flags::default(), &env, "rate_limit = 3\nrequest_seconds_max = 2").unwrap();
         assert_eq!((config.limits().connections_max, config.bounds().reading_max.as_secs()), (7, 2));
         assert_eq!(config.bounds().rate_limit.map(NonZeroU32::get), Some(3));
+        assert_eq!((config.kept().jobs.as_secs(), config.kept().events.as_secs()), (7 * 86_400, 30 * 86_400));
+        let config = resolve(&Flags::default(), &[("DISBURSE_EVENTS_DAYS_KEPT", "1")], "jobs_days_kept = 2").unwrap();
+        assert_eq!((config.kept().jobs.as_secs(), config.kept().events.as_secs()), (2 * 86_400, 86_400));
         for wrong in ["0", "-1", "1.5", "many", "4294967296"] {
             let flags = Flags { rate_limit: Some(wrong.to_owned()), ..Flags::default() };
             let said = resolve(&flags, &[], "").err().unwrap().to_string();

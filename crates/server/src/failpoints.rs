@@ -124,6 +124,7 @@ with_points! {
         claim(limit: u32, lease: Duration) -> Result<Vec<Claimed>, StoreError>;
         extend(lease: &Lease, duration: Duration) -> Result<bool, StoreError>;
         release(lease: &Lease, delay: Duration) -> Result<(), StoreError>;
+        forget(age: Duration, limit: u32) -> Result<u64, StoreError>;
         wait(at_most: Duration) -> ();
     } {}
 }
@@ -133,6 +134,7 @@ with_points! {
     Unsent of Outbox as "outbox" {
         unpublished(limit: u32, lease: Duration) -> Result<Vec<Event>, StoreError>;
         mark_published(events: &[EventId]) -> Result<(), StoreError>;
+        forget(age: Duration, limit: u32) -> Result<u64, StoreError>;
     } {}
 }
 

@@ -1,16 +1,16 @@
 //! The worker's timers and signals. What it does in a turn are use cases in `app`.
 
 use app::{
-    events::relay_events::relay_events,
+    events::{forget_old_events::forget_old_events, relay_events::relay_events},
     idempotency::forget_old_keys::forget_old_keys,
     job::Claimed,
     payouts::{
-        do_jobs::do_job, execute_batch::Ports, gate::Gates, hear_simulator::hear_the_simulator,
-        receive_notification::Ears,
+        do_jobs::do_job, execute_batch::Ports, forget_done_jobs::forget_done_jobs, gate::Gates,
+        hear_simulator::hear_the_simulator, receive_notification::Ears,
     },
     ports::{
         Clock, Dice, EventPublisher, IdempotencyKeys, Ids, JobQueue, Outbox, PayoutRepository, Rails,
-        SimulatorNotifications,
+        SimulatorNotifications, StoreError,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -34,8 +34,8 @@ const EVENTS_AT_ONCE: u32 = 256;
 const EVENT_POLL: Duration = Duration::from_millis(250);
 /// How often the simulator inside this process is asked for what it has to tell.
 const NOTIFICATION_POLL: Duration = Duration::from_millis(250);
-/// How often old idempotency keys are forgotten.
-const KEYS_PAUSE: Duration = Duration::from_secs(3_600);
+/// How often what is old is forgotten.
+const FORGET_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long to wait when the database cannot be used.
 const TROUBLE: Duration = Duration::from_secs(1);
 
@@ -64,6 +64,17 @@ pub struct Worker {
     pub dice: Arc<dyn Dice>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How long what is done is kept.
+    pub kept: Kept,
+}
+
+/// How long what is done is kept at least. How long idempotency keys are kept is promised to callers, and no setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Jobs that are done.
+    pub jobs: Duration,
+    /// Events that were delivered, but for alarms.
+    pub events: Duration,
 }
 
 impl Worker {
@@ -73,7 +84,7 @@ impl Worker {
             self.do_jobs(stop.clone()),
             self.relay_events(stop.clone()),
             self.hear_the_simulator(stop.clone()),
-            self.forget_keys(stop),
+            self.forget_what_is_old(stop),
         );
     }
 
@@ -169,13 +180,22 @@ impl Worker {
         }
     }
 
-    async fn forget_keys(&self, mut stop: watch::Receiver<bool>) {
+    /// Each by itself: what the service may not remove keeps it from nothing else. Several processes may do so at once.
+    async fn forget_what_is_old(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            if let Err(error) = forget_old_keys(self.keys.as_ref()).await {
-                tracing::warn!(error = ?error, "cannot forget old idempotency keys; trying again in an hour");
-            }
-            unless_stopped(&mut stop, tokio::time::sleep(KEYS_PAUSE)).await;
+            tell_of_what_stays("idempotency keys", forget_old_keys(self.keys.as_ref()).await);
+            tell_of_what_stays("jobs", forget_done_jobs(self.queue.as_ref(), self.kept.jobs).await);
+            tell_of_what_stays("events", forget_old_events(self.outbox.as_ref(), self.kept.events).await);
+            unless_stopped(&mut stop, tokio::time::sleep(FORGET_PAUSE)).await;
         }
+    }
+}
+
+fn tell_of_what_stays(what: &str, forgotten: Result<u64, StoreError>) {
+    match forgotten {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(what, count, "forgot what was kept long enough"),
+        Err(error) => tracing::warn!(what, error = ?error, "cannot forget what is old; trying again in an hour"),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::contracts::{
 };
 use app::{
     change::{Count, New},
+    job::Job,
     ports::repository::{BatchForReversal, Raise},
 };
 use domain::{
@@ -106,12 +107,13 @@ impl History<'_> {
         let who = PEOPLE[self.random.below(PEOPLE.len())];
         let (value, _) = counter(&self.one, &carried(who)).await;
         if value > 0 {
-            let paid = carry(who, value, self.one.now().await);
+            let at = self.one.now().await;
+            let paid = carry(who, value, at);
             let mut change = paid.change();
             change.count = self.carried(&paid).await;
             if self.commit(change).await {
                 self.known.batches.push(paid.batch.id);
-                self.known.jobs.push(paid.batch.job);
+                self.known.jobs.push(Job::of(&paid.batch, at));
             }
         }
     }

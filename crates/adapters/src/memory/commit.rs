@@ -58,9 +58,8 @@ impl World {
             // Whoever writes a row twice in one change read it before the first of the two.
             found == Some(read) && seen.insert(key)
         });
-        let known = change.wake.iter().all(|wake| self.jobs.contains_key(&wake.job));
         let counted = self.counters_are_as_read(&change.count);
-        if current && known && counted { Ok(()) } else { Err(CommitError::Stale) }
+        if current && counted { Ok(()) } else { Err(CommitError::Stale) }
     }
 
     fn check_keys(&self, change: &Change) -> Result<Keys, CommitError> {
@@ -116,11 +115,7 @@ impl World {
         count.into_iter().for_each(|count| self.move_counter(count));
         self.transactions.extend(post.into_iter().map(|transaction| (transaction.id(), transaction)));
         self.jobs.extend(enqueue.into_iter().map(|job| (job.id, JobRow::new(job))));
-        for wake in wake {
-            if let Some(job) = self.jobs.get_mut(&wake.job) {
-                job.wake(wake.run_at, self.now);
-            }
-        }
+        wake.into_iter().for_each(|job| self.wake(job));
         self.pending.extend(publish.into_iter().map(|event| (event.id, Pending::new(event))));
         self.audit.extend(audit.into_iter().map(|entry| (entry.id, entry)));
         if let Some(remember) = remember {

@@ -15,6 +15,8 @@ pub(super) struct JobRow {
     /// Its `run_at` is when it is due; under a lease, when the lease runs out.
     job: Job,
     done: bool,
+    /// When it was done last.
+    done_at: Timestamp,
     leased: bool,
     woken: bool,
     attempt: u32,
@@ -39,7 +41,7 @@ pub struct JobStands {
 
 impl JobRow {
     pub(super) fn stands(&self) -> JobStands {
-        let Self { job, done, leased, woken, attempt } = self;
+        let Self { job, done, done_at: _, leased, woken, attempt } = self;
         JobStands {
             id: job.id,
             run_at: job.run_at,
@@ -50,7 +52,13 @@ impl JobRow {
         }
     }
     pub(super) fn new(job: Job) -> Self {
-        Self { job, done: false, leased: false, woken: false, attempt: 0 }
+        Self { job, done: false, done_at: Timestamp::from_unix_micros(0), leased: false, woken: false, attempt: 0 }
+    }
+
+    /// One that was forgotten and is woken. A claim a second is more than there ever were: so nobody had such an attempt.
+    fn anew(job: Job, now: Timestamp) -> Self {
+        let attempt = u32::try_from(now.unix_micros() / 1_000_000).unwrap_or(0);
+        Self { attempt, ..Self::new(job) }
     }
 
     /// Whether the claimer with that attempt still has it. A lease that ran out is lost, claimed anew or not.
@@ -79,7 +87,7 @@ impl JobRow {
     }
 
     /// There is something to do again: never earlier than the one who has it gives it back.
-    pub(super) fn wake(&mut self, at: Timestamp, now: Timestamp) {
+    fn wake(&mut self, at: Timestamp, now: Timestamp) {
         if self.is_leased(now) {
             self.woken = true;
         } else if self.done {
@@ -94,6 +102,7 @@ impl JobRow {
             self.due_at(now);
         } else {
             self.done = true;
+            self.done_at = now;
             self.leased = false;
         }
     }
@@ -112,6 +121,27 @@ impl World {
             LeaseStep::Finish(lease) => self.with_job(lease.job, |job| job.finish(now)),
             LeaseStep::Again(lease, at) => self.with_job(lease.job, |job| job.again(at, now)),
         }
+    }
+
+    /// There is something to do again, whatever became of it.
+    pub(super) fn wake(&mut self, job: Job) {
+        let now = self.now;
+        match self.jobs.get_mut(&job.id) {
+            Some(row) => row.wake(job.run_at, now),
+            None => {
+                self.jobs.insert(job.id, JobRow::anew(job, now));
+            }
+        }
+    }
+
+    fn forget_jobs(&mut self, age: Duration, limit: u32) -> u64 {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let old = self.jobs.iter().filter(|(_, job)| job.done && job.done_at.after(age) < self.now);
+        let old: Vec<JobId> = old.map(|(id, _)| *id).take(limit).collect();
+        for id in &old {
+            self.jobs.remove(id);
+        }
+        old.len() as u64
     }
 
     fn with_job(&mut self, id: JobId, step: impl FnOnce(&mut JobRow)) {
@@ -160,6 +190,10 @@ impl JobQueue for Memory {
             self.tell_of_work(&mut world);
         }
         Ok(())
+    }
+
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        Ok(self.world().forget_jobs(age, limit))
     }
 
     async fn wait(&self, at_most: Duration) {

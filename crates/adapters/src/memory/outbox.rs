@@ -3,7 +3,11 @@
 use super::Memory;
 use app::ports::{Outbox, StoreError, queries::PublishedEvent};
 use async_trait::async_trait;
-use domain::{event::Event, ids::EventId, timestamp::Timestamp};
+use domain::{
+    event::{Event, EventKind},
+    ids::EventId,
+    timestamp::Timestamp,
+};
 use std::time::Duration;
 
 /// An event that was not published yet, and until when somebody tries to.
@@ -43,5 +47,17 @@ impl Outbox for Memory {
             }
         }
         Ok(())
+    }
+
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        let mut world = self.world();
+        let now = world.now;
+        let is_old = |told: &PublishedEvent| told.published_at.after(age) < now && told.event.kind != EventKind::Alarm;
+        let old = world.published.iter().filter(|(_, told)| is_old(told));
+        let old: Vec<EventId> = old.map(|(id, _)| *id).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+        for id in &old {
+            world.published.remove(id);
+        }
+        Ok(old.len() as u64)
     }
 }

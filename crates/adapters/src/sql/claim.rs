@@ -11,7 +11,10 @@ use app::{
     ports::{JobQueue, Outbox, StoreError},
 };
 use async_trait::async_trait;
-use domain::{event::Event, ids::EventId};
+use domain::{
+    event::{Event, EventKind},
+    ids::EventId,
+};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use std::time::Duration;
 
@@ -79,6 +82,27 @@ impl Sql {
         Ok(claimed)
     }
 
+    /// Removes rows of which something is true for longer than `age`, those first that were so first. What somebody is
+    /// changing is left alone.
+    async fn forget_rows(
+        &self,
+        (table, is_over, since): (&str, &str, &str),
+        age: Duration,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let dialect = self.dialect();
+        let sql = format!(
+            "WITH old AS MATERIALIZED (
+               SELECT id FROM {table} WHERE {is_over} AND {since} < {} - $1 ORDER BY {since} LIMIT $2 {})
+             DELETE FROM {table} WHERE id IN (SELECT id FROM old)",
+            dialect.now(),
+            dialect.skip_locked()
+        );
+        let values = [micros(age).into(), i64::from(limit).into()];
+        let removed = self.writer().execute_raw(dialect.statement(sql, values)).await.map_err(store)?;
+        Ok(removed.rows_affected())
+    }
+
     /// Changes a job if the lease is still held. `$3` is a span.
     async fn change_held(&self, lease: &Lease, sets: &str, span: Duration) -> Result<bool, StoreError> {
         let dialect = self.dialect();
@@ -112,6 +136,11 @@ impl JobQueue for Sql {
             self.work().tell();
         }
         Ok(())
+    }
+
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        // A job that is done keeps the instant of that where it would be due.
+        self.forget_rows(("jobs", "state = 'done'", "run_at"), age, limit).await
     }
 
     async fn wait(&self, at_most: Duration) {
@@ -152,6 +181,12 @@ impl Outbox for Sql {
             write.execute_raw(self.dialect().statement(sql, values)).await.map_err(store)?;
         }
         write.commit().await.map_err(store)
+    }
+
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {
+        // As the index says it, word by word.
+        let is_over = format!("type <> '{}'", EventKind::Alarm);
+        self.forget_rows(("outbox", &is_over, "published_at"), age, limit).await
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 use app::{
     change::{Change, New, Update},
     idempotency::Remember,
-    job::{Lease, LeaseStep, Wake},
+    job::{Job, Lease, LeaseStep},
     ports::{CommitError, DuplicateKey, StoreError},
 };
 use domain::ids::JobId;
@@ -131,13 +131,13 @@ async fn roll_back(write: DatabaseTransaction) {
 /// Writes everything of changes that have nothing in common. One of several whose counters or escrow are not as it
 /// thought is left out, if nothing of it was written before; whatever else does not hold fails all of them.
 async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<Applied, Refused> {
-    let jobs = step_jobs(write, dialect, group).await?;
+    let is_ready = step_jobs(write, dialect, group).await?;
     for change in group {
         if !idempotency::answer_claim(write, dialect, change.remember.as_ref()).await? {
             return Err(Refused::LeaseLost);
         }
     }
-    if !jobs.all_woken || !update_rows(write, dialect, updates_of(group)).await? {
+    if !update_rows(write, dialect, updates_of(group)).await? {
         return Err(Refused::Stale);
     }
     let locked = counters::lock_counters(write, dialect, group.iter().flat_map(|change| &change.count)).await?;
@@ -171,7 +171,7 @@ async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change])
             return Err(Refused::KeyTaken);
         }
     }
-    let is_work = jobs.is_ready || rest.iter().any(|change| !change.enqueue.is_empty() || !change.wake.is_empty());
+    let is_work = is_ready || rest.iter().any(|change| !change.enqueue.is_empty() || !change.wake.is_empty());
     Ok(Applied { left_out, is_work })
 }
 
@@ -204,43 +204,49 @@ fn updates_of<'a>(group: &'a [&Change]) -> impl Iterator<Item = &'a Update> + Cl
     group.iter().flat_map(|change| &change.update)
 }
 
-/// What became of the jobs that changes speak of.
-struct Jobs {
-    /// Whether all that were to be woken exist.
-    all_woken: bool,
-    /// Whether one that was worked on is to be claimed again.
-    is_ready: bool,
-}
-
-/// In the order of their names, so that two writers never wait for each other crosswise.
-async fn step_jobs(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<Jobs, Refused> {
-    let wakes: Vec<&Wake> = group.iter().flat_map(|change| &change.wake).collect();
+/// Wakes jobs, and does with leases what the changes say; answers whether a job that was worked on is to be claimed
+/// again. In the order of their names, so that two writers never wait for each other crosswise.
+async fn step_jobs(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<bool, Refused> {
+    let mut wakes: Vec<&Job> = group.iter().flat_map(|change| &change.wake).collect();
+    wakes.sort_by_key(|job| job.id);
     let steps: Vec<&LeaseStep> = group.iter().filter_map(|change| change.lease.as_ref()).collect();
     let named: BTreeSet<JobId> =
-        wakes.iter().map(|wake| wake.job).chain(steps.iter().map(|step| step.lease().job)).collect();
+        wakes.iter().map(|job| job.id).chain(steps.iter().map(|step| step.lease().job)).collect();
     if dialect == Dialect::Postgres && named.len() > 1 {
         let named = bulk::is_one_of(dialect, "id", named.iter().map(|job| job.uuid().into()).collect())?;
         let sql = format!("SELECT 1 FROM jobs WHERE {} ORDER BY id FOR UPDATE", named.sql);
         write.execute_raw(dialect.statement(sql, named.values)).await?;
     }
-    let mut jobs = Jobs { all_woken: true, is_ready: false };
-    for wake in wakes {
-        jobs.all_woken &= wake_job(write, dialect, wake).await?;
+    for job in wakes {
+        // Either it is there, or it was forgotten; unless somebody forgets it, or makes it anew, at this moment.
+        while !(wake_job(write, dialect, job).await? || make_anew(write, dialect, job).await?) {}
     }
-    jobs.is_ready = step_leases(write, dialect, &steps).await?;
-    Ok(jobs)
+    step_leases(write, dialect, &steps).await
 }
 
-/// Answers whether it exists. A job that somebody has is only told: nobody takes it from them.
-async fn wake_job(write: &DatabaseTransaction, dialect: Dialect, wake: &Wake) -> Result<bool, DbErr> {
-    let Wake { job, run_at } = wake;
+/// Answers whether it is there. A job that somebody has is only told: nobody takes it from them.
+async fn wake_job(write: &DatabaseTransaction, dialect: Dialect, job: &Job) -> Result<bool, DbErr> {
+    let Job { id, kind: _, run_at } = job;
     let is_leased = is_leased(dialect);
     let sql = format!(
         "UPDATE jobs SET state = 'ready', woken = {is_leased}, leased = {is_leased},
            run_at = CASE WHEN NOT ({is_leased}) AND (state = 'done' OR run_at > $2) THEN $2 ELSE run_at END
          WHERE id = $1"
     );
-    let values = [job.uuid().into(), run_at.unix_micros().into()];
+    let values = [id.uuid().into(), run_at.unix_micros().into()];
+    Ok(write.execute_raw(dialect.statement(sql, values)).await?.rows_affected() == 1)
+}
+
+/// Makes a job that was forgotten; answers whether nobody else just did. It was claimed less than once a second, so
+/// nobody had an attempt that is a count of seconds since 1970, and a lease of before stays lost.
+async fn make_anew(write: &DatabaseTransaction, dialect: Dialect, job: &Job) -> Result<bool, DbErr> {
+    let Job { id, kind, run_at } = job;
+    let sql = format!(
+        "INSERT INTO jobs (id, kind, subject, state, run_at, leased, woken, attempt)
+         VALUES ($1, $2, $3, 'ready', $4, FALSE, FALSE, {} / 1000000) ON CONFLICT (id) DO NOTHING",
+        dialect.now()
+    );
+    let values = [id.uuid().into(), kind.as_str().into(), kind.subject().into(), run_at.unix_micros().into()];
     Ok(write.execute_raw(dialect.statement(sql, values)).await?.rows_affected() == 1)
 }
 

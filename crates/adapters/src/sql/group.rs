@@ -134,7 +134,7 @@ fn rows_of(change: &Change) -> usize {
 fn touched_by(change: &Change) -> Vec<Touched> {
     let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, remember, lease } = change;
     let mut touched = Vec::new();
-    touched.extend(wake.iter().map(|wake| Touched::Row(wake.job.uuid())));
+    touched.extend(wake.iter().map(|job| Touched::Row(job.id.uuid())));
     touched.extend(lease.iter().map(|step| Touched::Row(step.lease().job.uuid())));
     touched.extend(update.iter().map(|update| match update {
         Update::Batch(batch) => Touched::Row(batch.value.id.uuid()),

@@ -1,3 +1,4 @@
 //! What the world is told.
 
+pub mod forget_old_events;
 pub mod relay_events;

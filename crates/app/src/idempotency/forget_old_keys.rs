@@ -1,27 +1,20 @@
 //! Keys are not kept for ever.
 
-use crate::ports::{IdempotencyKeys, StoreError};
+use crate::{
+    forget::a_few_at_a_time,
+    ports::{IdempotencyKeys, StoreError},
+};
 use std::time::Duration;
 
 /// How long a key is kept at least: 30 days are promised.
 pub const KEPT: Duration = Duration::from_secs(31 * 24 * 3_600);
-/// Keys forgotten with one statement.
-const KEYS_AT_ONCE: u32 = 500;
 
-/// Forgets every key that was kept long enough, and says how many those were. A few at a time, so that nobody waits
-/// long for the store.
+/// Forgets every key that was kept long enough, and says how many those were.
 ///
 /// # Errors
 /// [`StoreError`]. What was forgotten before is forgotten.
 pub async fn forget_old_keys(keys: &dyn IdempotencyKeys) -> Result<u64, StoreError> {
-    let mut forgotten = 0;
-    loop {
-        let count = keys.forget(KEPT, KEYS_AT_ONCE).await?;
-        forgotten += count;
-        if count < u64::from(KEYS_AT_ONCE) {
-            return Ok(forgotten);
-        }
-    }
+    a_few_at_a_time(|limit| keys.forget(KEPT, limit)).await
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::execute_batch::{ExecuteBatchError, Ports};
 use crate::{
     change::Change,
-    job::{Lease, LeaseStep, Wake},
+    job::{Job, Lease, LeaseStep},
 };
 
 /// Batches woken in one commit.
@@ -20,7 +20,7 @@ pub async fn apply_policy(ports: Ports<'_>, lease: Lease) -> Result<(), ExecuteB
         let Some(last) = batches.last() else { break };
         after = Some(last.id);
         let now = ports.clock.now().await?;
-        let wake = batches.iter().map(|batch| Wake { job: batch.job, run_at: now }).collect();
+        let wake = batches.iter().map(|batch| Job::of(batch, now)).collect();
         let lease = Some(LeaseStep::Keep(lease.clone()));
         ports.repository.commit(Change { wake, lease, ..Change::default() }).await?;
     }

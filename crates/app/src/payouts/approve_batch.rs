@@ -11,7 +11,7 @@ use crate::{
     change::{Change, New},
     failure::{Class, Failure},
     idempotency::{Remembering, claim_key::ClaimKeyError},
-    job::Wake,
+    job::Job,
     ports::{CommitError, DuplicateKey, PayoutRepository, Rails, StoreError, repository::BatchForExecution},
 };
 use domain::{
@@ -121,7 +121,7 @@ async fn decide(acting: Acting<'_>, ask: &ApproveBatch) -> Result<(Acted, Change
     let plan = Plan::read(acting.repository, acting.rails, &found, acting.now).await?;
     if !plan.approvals().are_missing() {
         // What asked for it may be gone since the batch was last looked at: then it is looked at now.
-        let wake = Wake { job: found.batch.value.job, run_at: plan.due_at().max(acting.now) };
+        let wake = Job::of(&found.batch.value, plan.due_at().max(acting.now));
         acting.repository.commit(Change { wake: vec![wake], ..Change::default() }).await?;
         return Err(ApproveBatchError::NotNeeded);
     }
@@ -164,7 +164,7 @@ async fn decide(acting: Acting<'_>, ask: &ApproveBatch) -> Result<(Acted, Change
         Some(json!({ "given": batch.approvals.given, "required": batch.approvals.required, "hash": now })),
     ));
     if !batch.approvals.are_missing() {
-        change.wake.push(Wake { job: batch.job, run_at: batch.due_at.max(acting.now) });
+        change.wake.push(Job::of(&batch, batch.due_at.max(acting.now)));
     }
     let items: Vec<ItemId> = plan.content().keys().copied().collect();
     Ok((Acted::of(&work, &items, Vec::new()), change))

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     change::{Change, Stored},
-    job::Wake,
+    job::Job,
     ports::{
         rail::{Recall, Seen},
         repository::BatchForExecution,
@@ -113,7 +113,7 @@ pub(super) async fn cancel(
     let mut change = work.take_change(None, acting.now);
     into.into_change(&mut change);
     // What is left may need nobody's approval any more.
-    change.wake.push(Wake { job: work.batch().job, run_at: work.batch().due_at.max(acting.now) });
+    change.wake.push(Job::of(work.batch(), work.batch().due_at.max(acting.now)));
     for item in &acted.asked {
         change.audit.push(acting.audit("item.recall", item, None, Some(json!({ "asked": true }))));
     }

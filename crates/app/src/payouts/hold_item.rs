@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    job::Wake,
+    job::Job,
     ports::{StoreError, rail::Preflight, repository::BatchForExecution},
 };
 use domain::{
@@ -140,7 +140,7 @@ fn step(work: &mut BatchWork<'_>, item: ItemId, step: ItemStep, acting: Acting<'
 
 /// What was moved, and the batch's job has something to do again.
 fn woken(work: &mut BatchWork<'_>, acting: Acting<'_>) -> Change {
-    let wake = Wake { job: work.batch().job, run_at: work.batch().due_at.max(acting.now) };
+    let wake = Job::of(work.batch(), work.batch().due_at.max(acting.now));
     let mut change = work.take_change(None, acting.now);
     change.wake.push(wake);
     change

@@ -1,7 +1,7 @@
 //! The life of a release: booked, sent, settled.
 //!
 //! A request becomes a batch in [`schedule_payouts`]; [`do_jobs`] is the worker's turn, which hands each claimed
-//! job to its use case. What is too small to be sent waits for [`pay_carried`], what nobody claims for
+//! job to its use case, and [`forget_done_jobs`] ends what is long done. What is too small to be sent waits for [`pay_carried`], what nobody claims for
 //! [`escheat_items`].
 //!
 //! * [`execute_batch`] asks, sends and writes down, as the `gate` of a rail lets through and the `plan` of the policy
@@ -22,6 +22,7 @@ pub mod do_jobs;
 pub mod escheat_items;
 pub mod execute_batch;
 pub mod explain_item;
+pub mod forget_done_jobs;
 pub mod gate;
 pub mod hear_simulator;
 mod hold_item;

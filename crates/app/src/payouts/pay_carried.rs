@@ -9,7 +9,7 @@ use crate::{
     change::{BatchInputs, Cause, Change, Count, New, Reason},
     failure::{Class, Failure},
     idempotency::{Remembering, claim_key::ClaimKeyError},
-    job::{Job, JobKind, Lease, LeaseStep},
+    job::{Job, Lease, LeaseStep},
     ports::{CommitError, DuplicateKey, Ids, PayoutRepository, Rails, StoreError, repository::StoredCounter},
     revenue::{
         facts::{granularity_minor, minimum_minor},
@@ -293,7 +293,7 @@ fn book(
     let change = Change {
         count: counts,
         post: post.into_iter().flatten().collect(),
-        enqueue: vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }],
+        enqueue: vec![Job::of(&batch, batch.due_at)],
         audit: vec![AuditEntry::made(
             AuditId::new(ids.fresh()),
             actor.clone(),

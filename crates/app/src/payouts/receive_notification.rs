@@ -12,7 +12,7 @@ use crate::{
     RACES_MAX,
     change::{Change, New, Stored, TakenEvent, Verdict},
     failure::{Class, Failure},
-    job::{Job, JobKind, Wake},
+    job::{Job, JobKind},
     ports::{
         CommitError, Dice, DuplicateKey, Ids, PayoutRepository, Rails, StoreError,
         rail::{About, Inbound, IngestError, RailEvent, RailProfile},
@@ -182,7 +182,7 @@ async fn about_ours(
     work.touch();
     let next = work.items().filter(|item| item.status() == ItemStatus::Scheduled);
     let next = next.map(|item| item.not_before.unwrap_or(now)).min();
-    let wake = next.map(|at| Wake { job: work.batch().job, run_at: at.max(work.batch().due_at) });
+    let wake = next.map(|at| Job::of(work.batch(), at.max(work.batch().due_at)));
     let mut change = work.take_change(None, now);
     change.wake.extend(wake);
     into.into_change(&mut change);

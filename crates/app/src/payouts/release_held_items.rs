@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    job::{Lease, LeaseStep, Wake},
+    job::{Job, Lease, LeaseStep},
     revenue::hold,
 };
 use domain::{
@@ -64,7 +64,7 @@ async fn release_in(
     for item in held {
         work.step(item, ItemStep::Release, now).map_err(Contradiction::from)?;
     }
-    let wake = Wake { job: work.batch().job, run_at: work.batch().due_at.max(now) };
+    let wake = Job::of(work.batch(), work.batch().due_at.max(now));
     let mut change = work.take_change(LeaseStep::Keep(lease.clone()), now);
     change.wake.push(wake);
     Ok(ports.repository.commit(change).await?)
@@ -76,6 +76,7 @@ mod tests {
     use crate::{
         change::Update,
         fixtures::{Counting, batch_id, down, found, item, lease, now, ports, rail, rails, recipient},
+        job::JobKind,
         payouts::gate::Gates,
         ports::repository::MockPayoutRepository,
     };
@@ -113,7 +114,8 @@ mod tests {
                     .collect();
                 assert_eq!(released.len(), 1, "only this recipient's");
                 assert_eq!(released[0].status(), ItemStatus::Scheduled);
-                assert_eq!(change.wake, [Wake { job: lease().job, run_at: now() }]);
+                let kind = JobKind::ExecuteBatch(batch_id());
+                assert_eq!(change.wake, [Job { id: lease().job, kind, run_at: now() }]);
                 assert_eq!(change.lease, Some(LeaseStep::Keep(lease())));
             } else {
                 assert_eq!(change.lease, Some(LeaseStep::Finish(lease())));

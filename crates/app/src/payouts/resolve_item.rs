@@ -14,7 +14,7 @@ use crate::{
     change::{Change, New, Resolution, ResolutionState, Resolved, Stored, Update},
     failure::{Class, Failure},
     idempotency::{Remembering, claim_key::ClaimKeyError},
-    job::Wake,
+    job::Job,
     ports::{
         CommitError, DuplicateKey, StoreError,
         rail::{Class as RefusalClass, RailProfile, Seen},
@@ -224,7 +224,7 @@ async fn confirm(
         None => conclude::given_up(work, &mut into, facts, instruction, ask.item)?,
     };
     conclude::write_down(&mut into, &stored, instruction);
-    let wake = Wake { job: work.batch().job, run_at: work.batch().due_at.max(acting.now) };
+    let wake = Job::of(work.batch(), work.batch().due_at.max(acting.now));
     let mut change = work.take_change(None, acting.now);
     change.wake.push(wake);
     into.into_change(&mut change);

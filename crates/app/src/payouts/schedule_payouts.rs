@@ -309,7 +309,7 @@ fn book(
     post.extend(postings::recovered(tx(), &batch, &lines)?);
     post.extend(postings::carried(tx(), &batch, &lines)?);
     post.extend(postings::carry_paid(tx(), &batch, &lines)?);
-    let mut enqueue = vec![Job { id: batch.job, kind: JobKind::ExecuteBatch(id), run_at: batch.due_at }];
+    let mut enqueue = vec![Job::of(&batch, batch.due_at)];
     let Settlement { escheat_after_days, fallback, .. } = model.settlement();
     if fallback != Fallback::RemainHeld {
         let run_at = now.after(days(escheat_after_days));

@@ -365,6 +365,13 @@ pub trait JobQueue: Send + Sync {
     /// [`StoreError`].
     async fn release(&self, lease: &Lease, delay: Duration) -> Result<(), StoreError>;
 
+    /// Forgets at most `limit` jobs that were done longer ago than `age`, and says how many those were. Whoever wakes
+    /// one of them makes it anew, with an attempt that is higher than any it ever had: a lease of before stays lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError>;
+
     /// Waits until there may be work, `at_most` so long. Returning early is allowed, missing a job that this
     /// process committed is not.
     async fn wait(&self, at_most: Duration);
@@ -385,4 +392,11 @@ pub trait Outbox: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError>;
+
+    /// Forgets at most `limit` events that were published longer ago than `age`, and says how many those were. Alarms
+    /// stay.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError>;
 }

@@ -25,6 +25,9 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Some(limit) => setting("rate_limit", &format!("{} a second for each subject", limit.value), limit.origin),
         None => setting("rate_limit", &"(none)", Origin::Default),
     }
+    let (jobs, events) = (&config.jobs_days_kept, &config.events_days_kept);
+    setting("jobs_kept", &format!("{} days", jobs.value), jobs.origin);
+    setting("events_kept", &format!("{} days", events.value), events.origin);
     match &config.tls {
         Some(tls) => setting("tls", &tls.certificate.value.display(), tls.certificate.origin),
         None => setting("tls", &"(not used)", Origin::Default),

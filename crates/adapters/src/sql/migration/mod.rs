@@ -6,6 +6,7 @@ mod m0002_idempotency;
 mod m0003_revenue_engine;
 mod m0004_control;
 mod m0005_maker;
+mod m0006_retention;
 mod rules;
 mod script;
 
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_revenue_engine::MIGRATION),
             Box::new(m0004_control::MIGRATION),
             Box::new(m0005_maker::MIGRATION),
+            Box::new(m0006_retention::MIGRATION),
         ]
     }
 }

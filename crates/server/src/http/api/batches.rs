@@ -382,7 +382,7 @@ pub struct BatchDetailsView {
     items: Vec<ItemView>,
     /// Every order to a rail, oldest first.
     attempts: Vec<AttemptView>,
-    /// Everything that happened, oldest first.
+    /// Everything that happened lately, oldest first. What was told long ago is in the audit log only.
     timeline: Vec<TimelineView>,
     /// Every approval, oldest first.
     approvals: Vec<ApprovalView>,

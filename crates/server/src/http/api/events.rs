@@ -90,7 +90,7 @@ pub struct Events(pub(super) Arc<Service>);
 impl Events {
     /// List events
     ///
-    /// What was published, newest first.
+    /// What was published, newest first. What was published long ago is forgotten: after 30 days, unless set otherwise.
     #[oai(path = "/events", method = "get", operation_id = "listEvents", tag = "Tag::Events")]
     async fn list(
         &self,
