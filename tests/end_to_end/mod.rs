@@ -23,6 +23,7 @@ mod seed;
 mod states;
 mod twice;
 mod unhappy;
+mod upgrade;
 mod versions;
 mod waterfall;
 

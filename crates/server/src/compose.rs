@@ -12,7 +12,7 @@ use adapters::{
         simulator::{OpenError, Simulator},
         stripe_connect::{self, StripeConnect},
     },
-    sql::{Loss, Sql, SqlError},
+    sql::{Loss, MigrationStatus, Sql, SqlError},
 };
 use app::{
     payouts::gate::Gates,
@@ -104,6 +104,8 @@ pub struct Migration {
     pub name: String,
     /// Whether the database has it.
     pub applied: bool,
+    /// Whether a newer version took it.
+    pub newer: bool,
 }
 
 /// Opens the database and brings its schema up to date, opens the rails, and puts everything together.
@@ -288,5 +290,6 @@ pub async fn migrate(config: &Config) -> Result<(), ComposeError> {
 pub async fn migrations(config: &Config) -> Result<Vec<Migration>, ComposeError> {
     let sql = existing_database(config).await?;
     let known = sql.migrations().await?;
-    Ok(known.into_iter().map(|known| Migration { name: known.name, applied: known.applied }).collect())
+    let read = |step: MigrationStatus| Migration { name: step.name, applied: step.applied, newer: step.newer };
+    Ok(known.into_iter().map(read).collect())
 }

@@ -1,8 +1,12 @@
 //! The schema is made once, by whoever starts first, and a database that another version made is left alone.
 
 use super::run;
-use crate::harness::databases;
-use adapters::sql::{Sql, SqlError};
+use crate::harness::{
+    databases,
+    sql::{connect, execute},
+};
+use adapters::sql::{MigrationStatus, Sql, SqlError};
+use std::time::{Duration, Instant};
 
 /// As many processes as start at once.
 async fn assert_all_migrate(url: &str) {
@@ -88,9 +92,70 @@ async fn assert_other_versions_are_refused(empty: &Sql, ours: &Sql) {
     }
     assert_left_alone(empty, "UPDATE seaql_migrations SET applied_at = 1", "`m0001_tables`").await;
     assert!(run(empty, "SELECT * FROM batches").await.is_err(), "nothing was made beside what is there");
-    // All of ours and more: a newer version was here.
+    // A newer version was here, and one of ours was not: it comes from elsewhere.
+    run(ours, "DELETE FROM seaql_migrations WHERE version = 'm0006_retention'").await.unwrap();
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9998_b', 1), ('m9999_a', 1)";
     assert_left_alone(ours, newer, "`m9998_b`, `m9999_a`").await;
+}
+
+/// All of ours and more: a newer version was here, and says whether this one may work beside it.
+async fn assert_a_newer_version_is_heard(ours: &Sql) {
+    let names = |known: &[MigrationStatus]| known.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
+    let before = names(&ours.migrations().await.unwrap());
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9998_b', 1), ('m9999_a', 1)";
+    run(ours, newer).await.unwrap();
+    // It took away what one of our steps replaced.
+    run(ours, "INSERT INTO schema_needs (migration) VALUES ('m0007_needs')").await.unwrap();
+    for _ in 0..2 {
+        ours.migrate().await.unwrap();
+        let known = ours.migrations().await.unwrap();
+        assert!(known.iter().all(|step| step.applied && step.newer == step.name.starts_with("m9")), "{known:?}");
+        assert_eq!(names(&known), [&before[..], &["m9998_b".to_owned(), "m9999_a".to_owned()]].concat());
+    }
+    // And then what a newer step replaced.
+    run(ours, "INSERT INTO schema_needs (migration) VALUES ('m9998_b')").await.unwrap();
+    for refused in [ours.migrate().await, ours.migrations().await.map(drop)] {
+        let error = refused.expect_err("it left us behind");
+        assert!(matches!(&error, SqlError::LeftBehind(steps) if steps == "`m9998_b`"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_a_newer_version_made_says_whether_this_one_may_use_it() {
+    let (ours, _folder) = databases::sqlite().await;
+    assert_a_newer_version_is_heard(&ours).await;
+}
+
+#[tokio::test]
+async fn a_server_that_a_newer_version_migrated_says_whether_this_one_may_use_it() {
+    let (ours, _database) = databases::postgres().await;
+    assert_a_newer_version_is_heard(&ours).await;
+}
+
+/// Whoever reads a table for long must not make everybody wait for a step that waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn others_go_on_while_a_step_waits_for_a_table_that_somebody_uses() {
+    let database = databases::PostgresDatabase::create().await;
+    let ours = Sql::connect(database.url()).await.unwrap();
+    ours.migrate().await.unwrap();
+    // The last but one step is to be taken again, on a table that is read for long.
+    let writer = connect(database.url()).await;
+    execute(&writer, "DROP INDEX jobs_done; DROP INDEX outbox_published; DROP TABLE schema_needs").await;
+    execute(&writer, "DELETE FROM seaql_migrations WHERE version > 'm0006'").await;
+    execute(&writer, "BEGIN; LOCK TABLE jobs IN ROW EXCLUSIVE MODE").await;
+    let migrating = tokio::spawn({
+        let url = database.url().to_owned();
+        async move { Sql::connect(&url).await?.migrate().await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let other = connect(database.url()).await;
+    let started = Instant::now();
+    execute(&other, "UPDATE jobs SET woken = woken").await;
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(!migrating.is_finished());
+    execute(&writer, "COMMIT").await;
+    migrating.await.unwrap().unwrap();
+    assert!(ours.migrations().await.unwrap().iter().all(|step| step.applied));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::{
     Sql, bulk,
     dialect::{Dialect, micros},
     error::store,
-    rows::{event, job},
+    rows::{columns, event, job},
 };
 use app::{
     job::{Claimed, Lease},
@@ -51,8 +51,9 @@ impl Sql {
                UPDATE jobs SET run_at = (SELECT now FROM moment) + $2, leased = TRUE, woken = FALSE,
                  attempt = attempt + 1
                FROM due WHERE jobs.id = due.id
-               RETURNING jobs.*, due.run_at AS due_at)
-             SELECT * FROM claimed ORDER BY due_at, id"
+               RETURNING {}, due.run_at AS due_at)
+             SELECT * FROM claimed ORDER BY due_at, id",
+            columns::<job::Entity>("jobs")
         );
         let values = [i64::from(limit).into(), micros(lease).into()];
         job::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.writer()).await
@@ -62,7 +63,10 @@ impl Sql {
     async fn claim_rows_in_sqlite(&self, limit: u32, lease: Duration) -> Result<Vec<job::Model>, DbErr> {
         let now = self.dialect().now();
         let write = self.begin_write().await?;
-        let sql = format!("SELECT * FROM jobs WHERE state = 'ready' AND run_at <= {now} ORDER BY run_at, id LIMIT $1");
+        let columns = columns::<job::Entity>("jobs");
+        let sql = format!(
+            "SELECT {columns} FROM jobs WHERE state = 'ready' AND run_at <= {now} ORDER BY run_at, id LIMIT $1"
+        );
         let due = self.dialect().statement(sql, [i64::from(limit).into()]);
         let mut claimed = job::Model::find_by_statement(due).all(&write).await?;
         if claimed.is_empty() {
@@ -159,7 +163,8 @@ impl Outbox for Sql {
                WHERE published_at IS NULL AND (leased_until IS NULL OR leased_until <= (SELECT now FROM moment))
                ORDER BY id LIMIT $1 {skip_locked})
              UPDATE outbox SET leased_until = (SELECT now FROM moment) + $2
-             WHERE id IN (SELECT id FROM free) RETURNING *"
+             WHERE id IN (SELECT id FROM free) RETURNING {}",
+            columns::<event::Entity>("outbox")
         );
         let values = [i64::from(limit).into(), micros(lease).into()];
         let found = event::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.writer()).await;

@@ -21,6 +21,11 @@ pub enum SqlError {
          use the version that made it, or an empty database"
     )]
     OtherVersion(String),
+    /// A newer version took away what this one needs: the steps that a version must know now.
+    #[error(
+        "the schema of the database is too new for this version of the service, which does not know {0}: use a newer one"
+    )]
+    LeftBehind(String),
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Database(#[from] DbErr),
@@ -55,6 +60,12 @@ pub(super) fn taken_key(error: &DbErr) -> Option<String> {
 /// Whether somebody else is using the SQLite file.
 pub(super) fn is_busy(error: &DbErr) -> bool {
     matches!(Code::of(error), Some(Code::Sqlite(5 | 6)))
+}
+
+/// Whether somebody else held for too long what was to be changed.
+pub(super) fn is_held(error: &DbErr) -> bool {
+    // 55P03: a lock was waited for as long as is allowed.
+    matches!(Code::of(error), Some(Code::Postgres(state)) if state == "55P03")
 }
 
 /// Whether it is about the rows that were written, and not about the database: other rows may be written now.

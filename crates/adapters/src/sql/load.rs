@@ -6,8 +6,8 @@ use super::{
     error::store,
     execution::ToExecute,
     rows::{
-        approval, batch, batch_input, batch_line, instruction, instruction_item, item, paid_destination, rail_event,
-        recipient, resolution, revenue_model, reversal, reversal_line, reversal_source, storable,
+        approval, batch, batch_input, batch_line, columns, instruction, instruction_item, item, paid_destination,
+        rail_event, recipient, resolution, revenue_model, reversal, reversal_line, reversal_source, storable,
     },
 };
 use app::{
@@ -90,7 +90,10 @@ impl PayoutRepository for Sql {
 
     async fn recipients_paid_at(&self, rail: &RailId, value: &str) -> Result<Vec<RecipientId>, StoreError> {
         // Whoever has it among their details has it somewhere in the text of these: few are left to be read.
-        let sql = "SELECT * FROM recipients WHERE rail = $1 AND replace(details, $2, '') <> details ORDER BY id";
+        let sql = format!(
+            "SELECT {} FROM recipients WHERE rail = $1 AND replace(details, $2, '') <> details ORDER BY id",
+            columns::<recipient::Entity>("recipients")
+        );
         let value = serde_json::Value::from(value);
         let statement = self.dialect().statement(sql, [rail.as_str().into(), value.to_string().into()]);
         let found = recipient::Model::find_by_statement(statement).all(self.database()).await.map_err(store)?;

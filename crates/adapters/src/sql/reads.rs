@@ -8,7 +8,7 @@ use super::{
     error::store,
     execution::ToExecute,
     queue::{Queue, Server, Waits},
-    rows::{batch, policy, recipient, revenue_model},
+    rows::{batch, columns, policy, recipient, revenue_model},
 };
 use app::{
     change::{PolicyVersion, Stored},
@@ -183,17 +183,18 @@ impl Sql {
 }
 
 /// The rows whose column has one of these values.
-async fn rows_of<M: FromQueryResult, K: ToString>(
+async fn rows_of<E: EntityTrait, K: ToString>(
     sql: &Sql,
     table: &str,
     column: &str,
     wanted: BTreeSet<K>,
-) -> Result<Vec<M>, StoreError> {
+) -> Result<Vec<E::Model>, StoreError> {
     let mut rows = Vec::new();
     for part in bulk::statements(sql.dialect(), wanted.into_iter().map(|key| key.to_string().into()).collect()) {
         let named = bulk::is_one_of(sql.dialect(), column, part).map_err(store)?;
-        let statement = sql.dialect().statement(format!("SELECT * FROM {table} WHERE {}", named.sql), named.values);
-        rows.extend(M::find_by_statement(statement).all(sql.database()).await.map_err(store)?);
+        let statement = format!("SELECT {} FROM {table} WHERE {}", columns::<E>(table), named.sql);
+        let statement = sql.dialect().statement(statement, named.values);
+        rows.extend(E::Model::find_by_statement(statement).all(sql.database()).await.map_err(store)?);
     }
     Ok(rows)
 }
@@ -211,7 +212,7 @@ impl Kind for BatchOfEscrow {
 
     async fn read(sql: &Sql, wanted: BTreeSet<EscrowId>) -> Result<Found<Self>, StoreError> {
         let mut found = Found::<Self>::new();
-        for row in rows_of::<batch::Model, _>(sql, "batches", "escrow_id", wanted).await? {
+        for row in rows_of::<batch::Entity, _>(sql, "batches", "escrow_id", wanted).await? {
             let batch = row.read()?.value;
             found.extend(batch.escrow().cloned().map(|escrow| (escrow, batch)));
         }
@@ -246,13 +247,14 @@ impl Kind for ModelInForce {
             // One statement, so one moment.
             let statement = format!(
                 "WITH wanted (place, project_id, as_of) AS ({})
-                 SELECT wanted.place, version.* FROM wanted
+                 SELECT wanted.place, {} FROM wanted
                  JOIN revenue_models AS version ON version.project_id = wanted.project_id AND version.version = COALESCE(
                    (SELECT max(version) FROM revenue_models AS covering WHERE covering.project_id = wanted.project_id
                     AND status = 'active' AND effective_from <= wanted.as_of
                     AND (effective_to IS NULL OR effective_to > wanted.as_of)),
                    (SELECT max(version) FROM revenue_models AS known WHERE known.project_id = wanted.project_id))",
-                wanted.sql
+                wanted.sql,
+                columns::<revenue_model::Entity>("version")
             );
             let statement = sql.dialect().statement(statement, wanted.values);
             let rows = sql.database().query_all_raw(statement).await.map_err(store)?;
@@ -280,7 +282,7 @@ impl Kind for StoredRecipient {
 
     async fn read(sql: &Sql, wanted: BTreeSet<RecipientId>) -> Result<Found<Self>, StoreError> {
         let mut found = Found::<Self>::new();
-        for row in rows_of::<recipient::Model, _>(sql, "recipients", "id", wanted).await? {
+        for row in rows_of::<recipient::Entity, _>(sql, "recipients", "id", wanted).await? {
             let stored = row.read()?;
             found.insert(stored.value.id.clone(), stored);
         }

@@ -26,7 +26,12 @@ pub(super) async fn run(config: &Config, args: &Args) -> Outcome {
         compose::migrate(config).await.map_err(unreachable)?;
     }
     for migration in compose::migrations(config).await.map_err(unreachable)? {
-        outln!("{:<8} {}", if migration.applied { "applied" } else { "pending" }, migration.name);
+        let standing = match (migration.applied, migration.newer) {
+            (true, true) => "newer",
+            (true, false) => "applied",
+            (false, _) => "pending",
+        };
+        outln!("{standing:<8} {}", migration.name);
     }
     Ok(())
 }

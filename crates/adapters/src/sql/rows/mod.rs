@@ -26,7 +26,15 @@ pub(super) mod reversal_line;
 pub(super) mod reversal_source;
 
 use app::ports::StoreError;
+use sea_orm::{EntityTrait, IdenStatic, Iterable};
 use std::fmt::Display;
+
+/// The columns of a table, under the name that a statement has for it. Never `*`: a statement that is prepared must
+/// answer the same after a newer version has added a column.
+pub(super) fn columns<E: EntityTrait>(table: &str) -> String {
+    let columns: Vec<String> = E::Column::iter().map(|column| format!("{table}.{}", column.as_str())).collect();
+    columns.join(", ")
+}
 
 /// The row that is read: named in the error, so that a value that cannot be is found by hand.
 #[derive(Clone, Copy)]
