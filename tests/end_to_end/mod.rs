@@ -21,6 +21,7 @@ mod refusals;
 mod retention;
 mod seed;
 mod states;
+mod sweep;
 mod twice;
 mod unhappy;
 mod upgrade;

@@ -93,6 +93,9 @@ pub enum ComposeError {
     /// There is no database where one is expected.
     #[error("there is no database at {0}; `disburse serve` or `disburse migrate` makes one")]
     NoDatabase(String),
+    /// There is no book of the simulator where one is expected.
+    #[error("there is no book of the simulator at {0}; if it is another process, name it by --simulator-url")]
+    NoBook(PathBuf),
     /// The schema is not the one this binary works with.
     #[error("the schema of the database is not up to date; run `disburse migrate`")]
     SchemaPending,
@@ -143,11 +146,7 @@ pub struct Looking {
 /// # Errors
 /// See [`ComposeError`].
 pub async fn looking(config: &Config) -> Result<Looking, ComposeError> {
-    let sql = existing_database(config).await?;
-    if !sql.migrations().await?.iter().all(|known| known.applied) {
-        return Err(ComposeError::SchemaPending);
-    }
-    refuse_a_moved_clock(config, &sql).await?;
+    let sql = up_to_date_database(config).await?;
     let clock: Arc<dyn Clock> = Arc::new(sql.clone());
     let is_local = config.mode.value == Mode::Test && config.simulator_url.is_none();
     let simulator_book = is_local.then(|| simulator_book(config));
@@ -164,12 +163,52 @@ pub async fn looking(config: &Config) -> Result<Looking, ComposeError> {
     Ok(Looking { queries: Arc::new(sql), clock, rails, simulator_book })
 }
 
+/// What is needed to ask the rails what they know.
+pub struct Sweeping {
+    /// Where batches are kept.
+    pub repository: Arc<dyn PayoutRepository>,
+    /// Who is asked.
+    pub rails: Rails,
+    /// Names.
+    pub ids: Arc<dyn Ids>,
+    /// Chance.
+    pub dice: Arc<dyn Dice>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A database that is there and up to date, and every rail: a simulator without a book would have paid nobody.
+///
+/// # Errors
+/// See [`ComposeError`].
+pub async fn sweeping(config: &Config) -> Result<Sweeping, ComposeError> {
+    let sql = up_to_date_database(config).await?;
+    let (ids, clock): (Arc<dyn Ids>, Arc<dyn Clock>) = (Arc::new(UuidV7), Arc::new(sql.clone()));
+    let is_test = config.mode.value == Mode::Test;
+    let book = simulator_book(config);
+    if is_test && config.simulator_url.is_none() && !book.exists() {
+        return Err(ComposeError::NoBook(book));
+    }
+    let simulator = if is_test { Some(simulator(config, ids.clone(), clock.clone()).await?) } else { None };
+    let rails = rails(config, simulator)?;
+    Ok(Sweeping { repository: Arc::new(sql), rails, ids, dice: Arc::new(ThreadDice), clock })
+}
+
 /// Live mode goes by a clock that nobody moved.
 async fn refuse_a_moved_clock(config: &Config, sql: &Sql) -> Result<(), ComposeError> {
     if config.mode.value == Mode::Live && sql.clock_offset().await? > Duration::ZERO {
         return Err(ComposeError::ClockWasMoved);
     }
     Ok(())
+}
+
+async fn up_to_date_database(config: &Config) -> Result<Sql, ComposeError> {
+    let sql = existing_database(config).await?;
+    if !sql.migrations().await?.iter().all(|known| known.applied) {
+        return Err(ComposeError::SchemaPending);
+    }
+    refuse_a_moved_clock(config, &sql).await?;
+    Ok(sql)
 }
 
 async fn existing_database(config: &Config) -> Result<Sql, ComposeError> {

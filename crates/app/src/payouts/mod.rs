@@ -5,7 +5,8 @@
 //! [`escheat_items`].
 //!
 //! * [`execute_batch`] asks, sends and writes down, as the `gate` of a rail lets through and the `plan` of the policy
-//!   allows; `conclude` says what each answer means, and [`receive_notification`] what comes by itself
+//!   allows; `conclude` says what each answer means, and [`receive_notification`] what comes by itself;
+//!   [`sweep_rails`] asks for what may never have come
 //! * people [`act`] (`hold_item`: release and retry too; `cancel_item`), and [`approve_batch`], [`resolve_item`],
 //!   [`set_policy`]
 //! * [`explain_item`] says why an amount is what it is, [`why_unpaid`] why it has not come yet
@@ -33,6 +34,7 @@ pub mod release_held_items;
 pub mod resolve_item;
 pub mod schedule_payouts;
 pub mod set_policy;
+pub mod sweep_rails;
 pub mod why_unpaid;
 
 pub use conclude::{Contradiction, RETRIES_MAX};

@@ -145,14 +145,28 @@ pub(crate) async fn take(
 
 /// `Stale` if what was read one after another is not of one moment.
 async fn decide(ears: Ears<'_>, rail: &RailProfile, event: &RailEvent, now: Timestamp) -> Result<Change, ReceiveError> {
-    let instruction = match &event.about {
-        About::Destination(value) => return Ok(details_changed(ears, rail, event, value, now).await?),
-        About::Item(wire_ref) => ears.repository.instruction_of(&rail.id, wire_ref).await?,
-        About::Instruction(id) => ears.repository.instruction(*id).await?.filter(|stored| stored.value.rail == rail.id),
-    };
-    match instruction {
+    if let About::Destination(value) = &event.about {
+        return Ok(details_changed(ears, rail, event, value, now).await?);
+    }
+    match ordered(ears, rail, event).await? {
         Some(stored) => about_ours(ears, rail, event, stored, now).await,
         None => Ok(about_nothing(ears, rail, event, now)),
+    }
+}
+
+/// The order of ours that a saying is about, if there is one.
+pub(crate) async fn ordered(
+    ears: Ears<'_>,
+    rail: &RailProfile,
+    event: &RailEvent,
+) -> Result<Option<Stored<Instruction>>, StoreError> {
+    match &event.about {
+        About::Destination(_) => Ok(None),
+        About::Item(wire_ref) => ears.repository.instruction_of(&rail.id, wire_ref).await,
+        About::Instruction(id) => {
+            let stored = ears.repository.instruction(*id).await?;
+            Ok(stored.filter(|stored| stored.value.rail == rail.id))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod migrate;
 mod openapi;
 mod serve;
 mod simulator;
+mod sweep;
 mod token;
 mod verify;
 mod work;
@@ -54,6 +55,8 @@ enum Command {
     Doctor,
     /// Check that the books balance (exit code 6 if they do not)
     Verify,
+    /// Ask the rails what they know, after a failover or a restored backup (exit code 6 if they paid what has no row here)
+    Sweep(sweep::Args),
     /// The releases of a file, by the million
     #[command(subcommand)]
     Bulk(bulk::Command),
@@ -115,6 +118,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Bulk(command) => block_on(bulk::run(command)),
         Command::Doctor => block_on(doctor::run(&config)),
         Command::Verify => block_on(verify::run(&config)),
+        Command::Sweep(args) => block_on(sweep::run(&config, &args)),
         Command::Demo(args) => block_on(demo::run(config, &args)),
         #[cfg(debug_assertions)]
         Command::Failpoints => failpoints(),
