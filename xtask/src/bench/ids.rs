@@ -19,6 +19,11 @@ pub fn digits(text: &str) -> Option<u128> {
     })
 }
 
+/// The 26 digits of a number.
+pub fn encode(value: u128) -> String {
+    (0..26).rev().map(|place| char::from(DIGITS.as_bytes()[((value >> (place * 5)) & 31) as usize])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +31,7 @@ mod tests {
     #[test]
     fn ids_are_written_as_they_are_read() {
         let id = 0x01a2_2b49_b641_72c0_8a05_c026_d829_55bf;
+        assert_eq!(encode(id), "01m8nmkdj1eb08m1e04vc2jndz");
         assert_eq!(decode("batch_01m8nmkdj1eb08m1e04vc2jndz"), Some(id));
         assert_eq!(digits("01M8NMKDJ1EB08M1E04VC2JNDZ"), Some(id));
         for bad in ["batch_1", "batch", "batch_81m8nmkdj1eb08m1e04vc2jndz", "batch_u1m8nmkdj1eb08m1e04vc2jndz"] {

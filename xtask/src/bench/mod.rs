@@ -9,6 +9,7 @@ mod cluster;
 mod databases;
 mod execution;
 mod figures;
+mod growth;
 mod http;
 mod ids;
 mod ledger;
@@ -41,6 +42,8 @@ pub enum Bench {
     Ledger,
     /// Many processes that die.
     Cluster,
+    /// Many batches.
+    Growth,
 }
 
 /// How often and how long.
@@ -54,8 +57,8 @@ pub enum Length {
 
 impl Bench {
     /// Every one.
-    pub const ALL: [Self; 6] =
-        [Self::Http, Self::Writer, Self::Calculator, Self::Execution, Self::Ledger, Self::Cluster];
+    pub const ALL: [Self; 7] =
+        [Self::Http, Self::Writer, Self::Calculator, Self::Execution, Self::Ledger, Self::Cluster, Self::Growth];
 
     /// The word for the command line and for the page.
     pub fn name(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Bench {
             Self::Execution => "execution",
             Self::Ledger => "ledger",
             Self::Cluster => "cluster",
+            Self::Growth => "growth",
         }
     }
 
@@ -78,6 +82,7 @@ impl Bench {
             Self::Execution => "items paid, beside pg-boss and graphile-worker",
             Self::Ledger => "entries posted, beside cala-ledger",
             Self::Cluster => "three servers and three workers that are killed while releases come",
+            Self::Growth => "releases and pages with millions of batches, beside an empty database",
         }
     }
 
@@ -115,6 +120,7 @@ pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
         Bench::Execution => execution::run(workspace, length)?,
         Bench::Ledger => ledger::run(workspace, length)?,
         Bench::Cluster => cluster::run(workspace, length)?,
+        Bench::Growth => growth::run(workspace, length)?,
     };
     let section = format!("{machine}\n{tables}");
     println!("\n{section}");
