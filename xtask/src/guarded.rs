@@ -120,6 +120,17 @@ impl Guarded {
         self.end()
     }
 
+    /// Kills the server, as a crash would. A failure when it had ended by itself.
+    pub fn kill(mut self) -> Result<()> {
+        self.check_alive()?;
+        self.server.kill().attempting(|| format!("killing {}", self.name))?;
+        match self.end() {
+            // It was killed, as it should be.
+            Err(_) => Ok(()),
+            Ok(()) => Err(Failure::new(format!("{} ended by itself", self.name))),
+        }
+    }
+
     fn end(&mut self) -> Result<()> {
         use std::os::unix::process::ExitStatusExt;
         let Some(mut leash) = self.leash.take() else {
@@ -189,6 +200,16 @@ mod tests {
         assert!(outcome.unwrap_err().to_string().contains("exit status: 3"));
         server.stop().unwrap();
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_killed_server_is_no_failure_and_one_that_ended_by_itself_is() {
+        let folder = scratch("killed");
+        guarded("exec sleep 60", &folder, Duration::from_secs(5)).kill().unwrap();
+        assert!(!folder.exists());
+        let mut server = guarded("exit 3", &scratch("killed-late"), Duration::from_secs(5));
+        server.wait_until(Duration::from_secs(10), || false).unwrap_err();
+        assert!(server.kill().unwrap_err().to_string().contains("exit status: 3"));
     }
 
     #[test]

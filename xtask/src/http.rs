@@ -14,6 +14,11 @@ pub struct Answer {
     pub body: String,
 }
 
+/// The first text of that name in a body of JSON.
+pub fn text<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    json.split_once(&format!("\"{name}\":\""))?.1.split('"').next()
+}
+
 /// Sends one request, with a JSON body if there is one.
 pub fn send(to: SocketAddr, method: &str, path: &str, token: Option<&str>, json: Option<&str>) -> Result<Answer> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
@@ -83,6 +88,13 @@ mod tests {
             201,
             "{\"a\":1}",
         );
+    }
+
+    #[test]
+    fn a_text_is_found_by_its_name() {
+        let json = r#"{"batchId":"batch_1","items":[{"batchId":"batch_2"}],"total":5}"#;
+        assert_eq!(text(json, "batchId"), Some("batch_1"));
+        assert_eq!(text(json, "total"), None);
     }
 
     #[test]

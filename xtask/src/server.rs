@@ -129,7 +129,7 @@ fn with_log(failure: &Failure, log: &Path) -> Failure {
 }
 
 /// The handler that turns a panic into an answer hides it from the client, not from the log.
-fn refuse_panics(log: &Path) -> Result<()> {
+pub fn refuse_panics(log: &Path) -> Result<()> {
     let text = std::fs::read(log).attempting(|| format!("reading {}", log.display()))?;
     match String::from_utf8_lossy(&text).lines().find(|line| line.contains("panicked")) {
         Some(line) => Err(Failure::new(format!("the server panicked: {line}"))),
@@ -137,7 +137,8 @@ fn refuse_panics(log: &Path) -> Result<()> {
     }
 }
 
-fn read_token(service: &Path, data: &Path, database_url: Option<&str>) -> Result<String> {
+/// A bearer token of role `admin`, for an hour.
+pub fn read_token(service: &Path, data: &Path, database_url: Option<&str>) -> Result<String> {
     let mut command = disburse(service, data, database_url);
     let printed = process::capture(command.args(["token", "--role", "admin"]))?;
     let token = printed.trim();

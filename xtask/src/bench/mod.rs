@@ -4,10 +4,14 @@
 //! round, and the median of the rounds counts.
 
 mod calculator;
+mod chance;
+mod cluster;
 mod databases;
 mod execution;
 mod figures;
+mod growth;
 mod http;
+mod ids;
 mod ledger;
 mod machine;
 mod page;
@@ -15,6 +19,7 @@ mod peers;
 mod pgbench;
 mod result;
 mod rivals;
+mod sqlite;
 mod usage;
 mod writer;
 mod wrk;
@@ -35,6 +40,10 @@ pub enum Bench {
     Execution,
     /// Posting.
     Ledger,
+    /// Many processes that die.
+    Cluster,
+    /// Many batches.
+    Growth,
 }
 
 /// How often and how long.
@@ -48,7 +57,8 @@ pub enum Length {
 
 impl Bench {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::Http, Self::Writer, Self::Calculator, Self::Execution, Self::Ledger];
+    pub const ALL: [Self; 7] =
+        [Self::Http, Self::Writer, Self::Calculator, Self::Execution, Self::Ledger, Self::Cluster, Self::Growth];
 
     /// The word for the command line and for the page.
     pub fn name(self) -> &'static str {
@@ -58,6 +68,8 @@ impl Bench {
             Self::Calculator => "calculator",
             Self::Execution => "execution",
             Self::Ledger => "ledger",
+            Self::Cluster => "cluster",
+            Self::Growth => "growth",
         }
     }
 
@@ -69,6 +81,8 @@ impl Bench {
             Self::Calculator => "one split, beside rust_decimal, dinero.js and Python's Decimal",
             Self::Execution => "items paid, beside pg-boss and graphile-worker",
             Self::Ledger => "entries posted, beside cala-ledger",
+            Self::Cluster => "three servers and three workers that are killed while releases come",
+            Self::Growth => "releases and pages with millions of batches, beside an empty database",
         }
     }
 
@@ -105,6 +119,8 @@ pub fn run(workspace: &Workspace, bench: Bench, length: Length) -> Result<()> {
         Bench::Calculator => calculator::run(workspace, length)?,
         Bench::Execution => execution::run(workspace, length)?,
         Bench::Ledger => ledger::run(workspace, length)?,
+        Bench::Cluster => cluster::run(workspace, length)?,
+        Bench::Growth => growth::run(workspace, length)?,
     };
     let section = format!("{machine}\n{tables}");
     println!("\n{section}");
