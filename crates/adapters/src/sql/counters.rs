@@ -25,7 +25,7 @@ impl Sql {
         for part in bulk::statements(self.dialect(), keys.iter().map(|key| key.as_str().into()).collect()) {
             let named = bulk::is_one_of(self.dialect(), "id", part).map_err(store)?;
             let sql = format!("SELECT id, value, revision FROM counters WHERE {}", named.sql);
-            let rows = self.database().query_all_raw(self.dialect().statement(sql, named.values)).await;
+            let rows = self.reader().query_all_raw(self.dialect().statement(sql, named.values)).await;
             found.extend(rows.map_err(store)?.iter().map(counter).collect::<Result<Vec<_>, _>>()?);
         }
         Ok(found)

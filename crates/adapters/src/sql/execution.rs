@@ -27,7 +27,7 @@ impl Kind for ToExecute {
 
     async fn read(sql: &Sql, wanted: BTreeSet<BatchId>) -> Result<Found<Self>, StoreError> {
         let ids = of_few_lengths(wanted.into_iter().map(BatchId::uuid).collect());
-        let read = sql.begin_read().await.map_err(store)?;
+        let read = sql.begin_read_on(sql.reader()).await.map_err(store)?;
         let batches = batch::Entity::find().filter(batch::Column::Id.is_in(ids.clone()));
         let batches = batches.all(&read).await.map_err(store)?;
 

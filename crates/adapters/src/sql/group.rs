@@ -74,19 +74,24 @@ impl Sql {
     pub(super) async fn commit_in_turn(&self, change: Change) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         let waiting = Committer { rows: rows_of(&change), touched: touched_by(&change), change, answer };
-        match self.commits().join(waiting, WAITING_MAX, writers_max(self.dialect())) {
+        let writers_max = writers_max(self.dialect());
+        let start = || drop(tokio::spawn(self.clone().write_groups()));
+        match self.commits().join(waiting, WAITING_MAX, writers_max) {
             None => return Err(StoreError::Unavailable("too many changes wait to be stored".to_owned()).into()),
-            Some(true) => drop(tokio::spawn(self.clone().write_groups())),
+            Some(true) => start(),
             Some(false) => {}
         }
-        answered.await.unwrap_or_else(|_| Err(CommitError::Unclear("the writer ended".to_owned())))
+        let answer = self.commits().answered(answered, writers_max, start).await;
+        answer.unwrap_or_else(|_| Err(CommitError::Unclear("the writer ended".to_owned())))
     }
 
     async fn write_groups(self) {
         let writer = Server::of(self.commits());
-        while let Some(group) = self.commits().next_group() {
+        let mut next = self.commits().first_group();
+        while let Some(group) = next {
             // Should it panic, those of the group are told that nothing is known, and the others have their turn.
             let _ = tokio::spawn(self.clone().answer_group(group)).await;
+            next = self.commits().next_group(writers_max(self.dialect()));
         }
         writer.leaves();
     }

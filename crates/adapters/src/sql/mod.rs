@@ -66,6 +66,10 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 const IDLE_TRY: Duration = Duration::from_secs(30);
 /// A connection that was not used for so long is closed.
 const IDLE_CLOSE: Duration = Duration::from_secs(120);
+/// A statement is planned once for each connection, and for tables of any size. The planner would see that a table is
+/// empty, decide to read all of it, and still do so when it has a million rows; and it would plan what takes an array
+/// anew each time. Whatever is sent so finds its rows by an index.
+const PLANS_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
 
 /// A database. Cheap to clone.
 #[derive(Clone)]
@@ -77,7 +81,7 @@ struct Shared {
     database: DatabaseConnection,
     /// SQLite has one writer at a time, so it gets one connection: waiting for it is fair and costs nothing, while
     /// waiting in SQLite is polling; and its pages stay in its cache, while a write by one connection empties the
-    /// caches of all others.
+    /// caches of all others. `PostgreSQL` gets connections that plan a statement once.
     writer: DatabaseConnection,
     dialect: Dialect,
     /// Changes that wait to be committed.
@@ -100,8 +104,9 @@ impl Sql {
             let writer = open_sqlite(sqlite_options(url, 1, "-16384")).await?;
             (Dialect::Sqlite, open_sqlite(sqlite_options(url, 7, "-4096")).await?, writer)
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
-            let database = Database::connect(postgres_options(&format!("postgres://{rest}"), 16)).await?;
-            (Dialect::Postgres, database.clone(), database)
+            let url = format!("postgres://{rest}");
+            let writer = Database::connect(postgres_options(&url, 10, &PLANS_ONCE)).await?;
+            (Dialect::Postgres, Database::connect(postgres_options(&url, 6, &[])).await?, writer)
         } else {
             return Err(SqlError::UnknownScheme);
         };
@@ -118,6 +123,15 @@ impl Sql {
     /// Where everything is written.
     fn writer(&self) -> &DatabaseConnection {
         &self.shared.writer
+    }
+
+    /// Where that is read which every release and every payment needs: in `PostgreSQL` nobody who looks through the
+    /// whole of a table is in the way, and what is asked is planned.
+    fn reader(&self) -> &DatabaseConnection {
+        match self.dialect() {
+            Dialect::Sqlite => self.database(),
+            Dialect::Postgres => self.writer(),
+        }
     }
 
     fn dialect(&self) -> Dialect {
@@ -148,6 +162,10 @@ impl Sql {
 
     /// A transaction that reads: all of its statements see the same moment.
     async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.begin_read_on(self.database()).await
+    }
+
+    async fn begin_read_on(&self, connections: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         let options = match self.dialect() {
             Dialect::Sqlite => TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
@@ -159,7 +177,7 @@ impl Sql {
                 ..TransactionOptions::default()
             },
         };
-        self.database().begin_with_options(options).await
+        connections.begin_with_options(options).await
     }
 }
 
@@ -201,9 +219,14 @@ fn sqlite_options(url: &str, connections_max: u32, cache_size: &'static str) -> 
     options
 }
 
-fn postgres_options(url: &str, connections_max: u32) -> ConnectOptions {
+fn postgres_options(
+    url: &str,
+    connections_max: u32,
+    settings: &'static [(&'static str, &'static str)],
+) -> ConnectOptions {
     let mut options = with_limits(url, connections_max);
     options.set_application_name("disburse").map_sqlx_postgres_opts(|options| {
+        let options = options.options(settings.iter().copied());
         options.options([
             // A writer sees what was committed before its statement: it waits for a row, then looks again.
             ("default_transaction_isolation", "read committed"),

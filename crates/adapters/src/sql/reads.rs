@@ -116,10 +116,15 @@ impl Sql {
         }
         let (answer, answered) = oneshot::channel();
         let reader = Reader { wanted, answer };
-        if K::queue(self.reads()).join(reader, usize::MAX, SERVERS_MAX) == Some(true) {
-            tokio::spawn(self.clone().serve_readers::<K>());
+        let queue = K::queue(self.reads());
+        let start = || drop(tokio::spawn(self.clone().serve_readers::<K>()));
+        if queue.join(reader, usize::MAX, SERVERS_MAX) == Some(true) {
+            start();
         }
-        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the reader ended".to_owned())))
+        queue
+            .answered(answered, SERVERS_MAX, start)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the reader ended".to_owned())))
     }
 
     async fn read_one<K: Kind>(&self, wanted: K::Key) -> Result<Option<K::Value>, StoreError> {
@@ -127,8 +132,10 @@ impl Sql {
     }
 
     async fn serve_readers<K: Kind>(self) {
-        let server = Server::of(K::queue(self.reads()));
-        while let Some(group) = K::queue(self.reads()).next_group() {
+        let queue = K::queue(self.reads());
+        let server = Server::of(queue);
+        let mut next = queue.first_group();
+        while let Some(group) = next {
             let wanted = group.iter().flat_map(|reader| reader.wanted.iter().cloned()).collect();
             let mut found = K::read(&self, wanted).await.map(|found| Shares::of(found, &group));
             let is_alone = group.len() == 1;
@@ -144,6 +151,7 @@ impl Sql {
                 // Whoever asked may be gone.
                 let _ = answer.send(theirs);
             }
+            next = queue.next_group(SERVERS_MAX);
         }
         server.leaves();
     }
@@ -194,7 +202,7 @@ async fn rows_of<E: EntityTrait, K: ToString>(
         let named = bulk::is_one_of(sql.dialect(), column, part).map_err(store)?;
         let statement = format!("SELECT {} FROM {table} WHERE {}", columns::<E>(table), named.sql);
         let statement = sql.dialect().statement(statement, named.values);
-        rows.extend(E::Model::find_by_statement(statement).all(sql.database()).await.map_err(store)?);
+        rows.extend(E::Model::find_by_statement(statement).all(sql.reader()).await.map_err(store)?);
     }
     Ok(rows)
 }
@@ -257,7 +265,7 @@ impl Kind for ModelInForce {
                 columns::<revenue_model::Entity>("version")
             );
             let statement = sql.dialect().statement(statement, wanted.values);
-            let rows = sql.database().query_all_raw(statement).await.map_err(store)?;
+            let rows = sql.reader().query_all_raw(statement).await.map_err(store)?;
             for row in rows {
                 let Place { place } = Place::from_query_result(&row, "").map_err(store)?;
                 let version = revenue_model::Model::from_query_result(&row, "").map_err(store)?.read()?;
@@ -320,7 +328,7 @@ impl Kind for NewestPolicy {
 
     async fn read(sql: &Sql, _: BTreeSet<()>) -> Result<Found<Self>, StoreError> {
         let newest = policy::Entity::find().order_by_desc(policy::Column::Version).limit(1);
-        let newest = newest.one(sql.database()).await.map_err(store)?;
+        let newest = newest.one(sql.reader()).await.map_err(store)?;
         newest.map(|row| Ok(((), row.read()?))).into_iter().collect()
     }
 }
@@ -338,7 +346,7 @@ impl Kind for Now {
 
     async fn read(sql: &Sql, _: BTreeSet<()>) -> Result<Found<Self>, StoreError> {
         let statement = sql.dialect().statement(format!("SELECT {}", sql.dialect().now()), []);
-        let row = sql.database().query_one_raw(statement).await.map_err(store)?;
+        let row = sql.reader().query_one_raw(statement).await.map_err(store)?;
         let micros = row.map(|row| row.try_get_by_index::<i64>(0)).transpose().map_err(store)?;
         Ok(micros.map(|micros| ((), Timestamp::from_unix_micros(micros))).into_iter().collect())
     }

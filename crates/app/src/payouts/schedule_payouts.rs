@@ -12,7 +12,7 @@ use crate::{
         SplitInvalid, check,
         facts::{Facts, Occasion},
         split_error,
-        turns::Turns,
+        turns::{Turn, Turns},
     },
 };
 use domain::{
@@ -164,40 +164,65 @@ pub async fn schedule_payouts(
     remember: &Remembering<Batch>,
 ) -> Result<Batch, SchedulePayoutsError> {
     let mut turn = None;
-    for _ in 0..RACES_MAX {
-        refuse_a_second_time(repository, &ask).await?;
-        let version = model_in_force(repository, &ask, now).await?;
-        let model = check(&version.spec, "")?;
-        if turn.is_none() && !model.counted().is_empty() {
-            turn = Some(turns.wait(&ask.project).await);
+    for race in 0..RACES_MAX {
+        // Hardly any escrow is released twice, and the commit notices it: it is looked for only once there is a reason.
+        if race > 0 {
+            refuse_a_second_time(repository, &ask).await?;
         }
-        let day = Day::of(ask.as_of.unwrap_or(now));
-        let project = Some((&ask.project, version.version));
-        let occasion = Occasion { project, currency: ask.amount.currency, day };
-        let facts = Facts::read(repository, rails, &model, occasion).await?;
-        let calculation = calculation::calculate(Request {
-            amount: ask.amount,
-            deductions: &ask.deductions,
-            day,
-            model: &model,
-            parties: &facts.parties,
-            counts: &facts.counts,
-            detail: calculation::Detail::None,
-        })?;
-        let mut draft = draft(&ask, &version, &calculation, (ids, now));
-        plan_new_batch(repository, rails, &mut draft.batch, &draft.items, now).await?;
-        let (batch, change) = book(&ask, draft, &model, &facts, &calculation, (ids, now))?;
+        let planned = plan(repository, rails, (ids, turns, now), &ask, &mut turn).await;
+        let (batch, change) = match planned {
+            Ok(planned) => planned,
+            Err(SchedulePayoutsError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                refuse_a_second_time(repository, &ask).await?;
+                return Err(error);
+            }
+        };
         let change = Change { remember: remember.of(&batch), ..change };
         match repository.commit(change).await {
             Ok(()) => return Ok(batch),
             Err(CommitError::Unclear(_)) => return find_after_unclear_commit(repository, &ask, batch).await,
             Err(CommitError::Store(error)) => return Err(error.into()),
-            Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => return Err(ClaimKeyError::Reused.into()),
+            Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)) => {
+                refuse_a_second_time(repository, &ask).await?;
+                return Err(ClaimKeyError::Reused.into());
+            }
             // Somebody booked the same escrow, counted the same, or drew the same name: the next turn finds out which.
             Err(CommitError::Duplicate(_) | CommitError::Stale | CommitError::LeaseLost) => {}
         }
     }
     Err(SchedulePayoutsError::Busy)
+}
+
+/// The batch, and everything that is to be committed with it. Whose model counts waits for their turn first.
+async fn plan(
+    repository: &dyn PayoutRepository,
+    rails: &Rails,
+    (ids, turns, now): (&dyn Ids, &Turns, Timestamp),
+    ask: &SchedulePayouts,
+    turn: &mut Option<Turn>,
+) -> Result<(Batch, Change), SchedulePayoutsError> {
+    let version = model_in_force(repository, ask, now).await?;
+    let model = check(&version.spec, "")?;
+    if turn.is_none() && !model.counted().is_empty() {
+        *turn = Some(turns.wait(&ask.project).await);
+    }
+    let day = Day::of(ask.as_of.unwrap_or(now));
+    let project = Some((&ask.project, version.version));
+    let occasion = Occasion { project, currency: ask.amount.currency, day };
+    let facts = Facts::read(repository, rails, &model, occasion).await?;
+    let calculation = calculation::calculate(Request {
+        amount: ask.amount,
+        deductions: &ask.deductions,
+        day,
+        model: &model,
+        parties: &facts.parties,
+        counts: &facts.counts,
+        detail: calculation::Detail::None,
+    })?;
+    let mut draft = draft(ask, &version, &calculation, (ids, now));
+    plan_new_batch(repository, rails, &mut draft.batch, &draft.items, now).await?;
+    Ok(book(ask, draft, &model, &facts, &calculation, (ids, now))?)
 }
 
 async fn refuse_a_second_time(

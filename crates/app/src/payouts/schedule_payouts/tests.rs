@@ -178,9 +178,10 @@ async fn a_stranger_is_paid_only_where_the_rail_pays_strangers() {
 async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches() {
     let (first, _) = committed(fresh(), ask()).await;
     for (amount, matches) in [(200_000, true), (200_001, false)] {
-        let mut repository = store();
-        let existing = first.clone();
-        repository.expect_batch_by_escrow().returning(move |_| Ok(Some(existing.clone())));
+        let mut repository = taken(&first);
+        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_recipients().returning(|_| Ok(vec![]));
+        repository.expect_counters().returning(|_| Ok(vec![]));
         let again = SchedulePayouts { amount: usd(amount), actor: Actor::of(&"usr_other".parse().unwrap()), ..ask() };
         let error = schedule(&repository, again).await.unwrap_err();
         assert_eq!((error.code(), error.class()), ("already_scheduled", Class::Conflict));
@@ -189,23 +190,38 @@ async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches()
     }
 }
 
-#[tokio::test]
-async fn who_loses_the_race_for_an_escrow_is_told_of_the_winner() {
-    let (winner, _) = committed(fresh(), ask()).await;
+/// A repository where the escrow is this batch already.
+fn taken(batch: &Batch) -> MockPayoutRepository {
     let mut repository = store();
-    let mut calls = 0;
-    repository.expect_batch_by_escrow().times(2).returning(move |_| {
-        calls += 1;
-        Ok((calls == 2).then(|| winner.clone()))
-    });
-    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
-    repository.expect_recipients().returning(|_| Ok(vec![]));
-    repository.expect_counters().returning(|_| Ok(vec![]));
+    let existing = batch.clone();
+    repository.expect_batch_by_escrow().once().returning(move |_| Ok(Some(existing.clone())));
+    let duplicate = || CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()));
+    repository.expect_commit().returning(move |_| Err(duplicate()));
     repository
-        .expect_commit()
-        .once()
-        .returning(|_| Err(CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()))));
-    assert_eq!(code(schedule(&repository, ask()).await), ("already_scheduled", Class::Conflict));
+}
+
+#[tokio::test]
+async fn an_escrow_that_is_taken_comes_before_whatever_else_is_wrong() {
+    let (first, _) = committed(fresh(), ask()).await;
+    for in_force in [InForce::ProjectUnknown, InForce::Nothing] {
+        let mut repository = taken(&first);
+        repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
+        assert_eq!(code(schedule(&repository, ask()).await), ("already_scheduled", Class::Conflict));
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_request_is_refused_but_after_the_escrow() {
+    let (first, _) = committed(fresh(), ask()).await;
+    for (existing, expected) in [(Some(first), "already_scheduled"), (None, "idempotency_key_reused")] {
+        let mut repository = store();
+        repository.expect_batch_by_escrow().once().returning(move |_| Ok(existing.clone()));
+        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_recipients().returning(|_| Ok(vec![]));
+        repository.expect_counters().returning(|_| Ok(vec![]));
+        repository.expect_commit().once().returning(|_| Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)));
+        assert_eq!(code(schedule(&repository, ask()).await).0, expected);
+    }
 }
 
 /// What is remembered of a batch: its name.
@@ -286,6 +302,7 @@ async fn every_failure_of_the_store_is_unavailable_and_never_a_conflict() {
     let unavailable = ("unavailable", Class::Unavailable);
     let mut repository = store();
     repository.expect_batch_by_escrow().returning(|_| Err(down()));
+    repository.expect_model_in_force().returning(|_, _| Ok(InForce::ProjectUnknown));
     assert_eq!(code(schedule(&repository, ask()).await), unavailable);
 
     let mut repository = store();
@@ -310,11 +327,7 @@ async fn after_an_unclear_commit_the_escrow_is_read_again() {
     let (ours, _) = committed(fresh(), ask()).await;
     let read_back = |found: Result<Option<Batch>, ()>| {
         let mut repository = store();
-        let mut calls = 0;
-        repository.expect_batch_by_escrow().returning(move |_| {
-            calls += 1;
-            if calls == 1 { Ok(None) } else { found.clone().map_err(|()| down()) }
-        });
+        repository.expect_batch_by_escrow().once().returning(move |_| found.clone().map_err(|()| down()));
         repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
         repository.expect_counters().returning(|_| Ok(vec![]));
         repository.expect_recipients().returning(|_| Ok(vec![]));
