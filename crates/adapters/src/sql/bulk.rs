@@ -3,13 +3,15 @@
 use super::dialect::Dialect;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityName, EntityTrait, IdenStatic,
-    IntoActiveModel, Iterable, Value,
+    IntoActiveModel, Iterable, Value, prelude::Uuid,
 };
 
 /// Most rows of one statement.
 const ROWS_MAX: usize = 64;
 /// So few rows, as an everyday change has of a table, are written with one statement, however many they are.
-const ROWS_FEW: usize = 16;
+const ROWS_FEW: usize = 8;
+/// SQLite keeps so many statements ready for each connection: of a dozen tables those of all lengths, and the others.
+pub(super) const STATEMENTS_KEPT: usize = 256;
 
 /// All of it, in order, in parts of at most [`ROWS_MAX`]. A part that is not short is a power of two long.
 pub(super) fn parts<T>(mut all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
@@ -24,17 +26,52 @@ pub(super) fn parts<T>(mut all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
     })
 }
 
-/// Adds rows.
-pub(super) async fn insert<M, A>(write: &DatabaseTransaction, dialect: Dialect, rows: Vec<M>) -> Result<(), DbErr>
-where
-    M: IntoActiveModel<A>,
-    A: ActiveModelTrait,
-{
-    for part in statements(dialect, rows) {
-        let (sql, values) = insertion::<A>(dialect, part)?;
-        write.execute_raw(dialect.statement(sql, values)).await?;
+/// Rows of many tables that are added together: on `PostgreSQL` with one statement, because most of what a statement
+/// costs is the same however little it does. References among them are looked at when all of it is done.
+pub(super) struct Insertions {
+    dialect: Dialect,
+    statements: Vec<String>,
+    values: Vec<Vec<Value>>,
+    /// So many values the statement has already.
+    width: usize,
+}
+
+impl Insertions {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, statements: Vec::new(), values: Vec::new(), width: 0 }
     }
-    Ok(())
+
+    pub(super) fn add<M, A>(&mut self, rows: Vec<M>) -> Result<(), DbErr>
+    where
+        M: IntoActiveModel<A>,
+        A: ActiveModelTrait,
+    {
+        for part in statements(self.dialect, rows) {
+            let (sql, values) = insertion_after::<A>(self.dialect, self.width, part)?;
+            if self.dialect == Dialect::Postgres {
+                self.width += values.len();
+            }
+            self.statements.push(sql);
+            self.values.push(values);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write(mut self, write: &DatabaseTransaction) -> Result<(), DbErr> {
+        if self.dialect == Dialect::Postgres
+            && let Some(last) = self.statements.pop()
+        {
+            let others: Vec<String> =
+                self.statements.iter().enumerate().map(|(place, sql)| format!("added_{place} AS ({sql})")).collect();
+            let others = if others.is_empty() { String::new() } else { format!("WITH {} ", others.join(", ")) };
+            self.statements = vec![others + &last];
+            self.values = vec![self.values.concat()];
+        }
+        for (sql, values) in self.statements.into_iter().zip(self.values) {
+            write.execute_raw(self.dialect.statement(sql, values)).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The statement that adds rows, to which a clause may be added.
@@ -42,9 +79,19 @@ pub(super) fn insertion<A: ActiveModelTrait>(
     dialect: Dialect,
     rows: Vec<impl IntoActiveModel<A>>,
 ) -> Result<(String, Vec<Value>), DbErr> {
+    insertion_after(dialect, 0, rows)
+}
+
+/// The same, in a statement that has so many values already.
+fn insertion_after<A: ActiveModelTrait>(
+    dialect: Dialect,
+    width: usize,
+    rows: Vec<impl IntoActiveModel<A>>,
+) -> Result<(String, Vec<Value>), DbErr> {
     let columns = || <A::Entity as EntityTrait>::Column::iter();
     let row = |row: A| columns().filter_map(|column| row.get(column).into_value()).collect();
-    let source = source(dialect, rows.into_iter().map(|model| row(model.into_active_model())).collect())?;
+    let rows = rows.into_iter().map(|model| row(model.into_active_model())).collect();
+    let source = source_after(dialect, width, rows)?;
     let names: Vec<String> = columns().map(|column| format!("\"{}\"", column.as_str())).collect();
     let table = A::Entity::default();
     Ok((format!("INSERT INTO \"{}\" ({}) {}", table.table_name(), names.join(", "), source.sql), source.values))
@@ -70,17 +117,22 @@ pub(super) struct Source {
 /// statement is the same however many rows there are, and is planned once. An array is sent as text: the driver's own
 /// arrays know no NULL.
 pub(super) fn source(dialect: Dialect, rows: Vec<Vec<Value>>) -> Result<Source, DbErr> {
+    source_after(dialect, 0, rows)
+}
+
+/// The same, in a statement that has so many values already.
+fn source_after(dialect: Dialect, before: usize, rows: Vec<Vec<Value>>) -> Result<Source, DbErr> {
     let width = rows.first().map_or(0, Vec::len);
     match dialect {
         Dialect::Sqlite => {
-            let sql = format!("VALUES {}", places(rows.len(), width));
+            let sql = format!("VALUES {}", unnamed_places(rows.len(), width));
             Ok(Source { sql, values: rows.into_iter().flatten().collect() })
         }
         Dialect::Postgres => {
             let (mut arrays, mut values) = (Vec::with_capacity(width), Vec::with_capacity(width));
             for column in 0..width {
                 let array = Array::of(rows.iter().filter_map(|row| row.get(column)))?;
-                arrays.push(format!("${}::text::{}[]", column + 1, array.of));
+                arrays.push(format!("${}::text::{}[]", before + column + 1, array.of));
                 values.push(array.text.into());
             }
             Ok(Source { sql: format!("SELECT * FROM UNNEST({})", arrays.join(", ")), values })
@@ -91,7 +143,7 @@ pub(super) fn source(dialect: Dialect, rows: Vec<Vec<Value>>) -> Result<Source, 
 /// That a column has one of these values, as a condition of a statement that has no other values.
 pub(super) fn is_one_of(dialect: Dialect, column: &str, wanted: Vec<Value>) -> Result<Source, DbErr> {
     Ok(match dialect {
-        Dialect::Sqlite => Source { sql: format!("{column} IN {}", places(1, wanted.len())), values: wanted },
+        Dialect::Sqlite => Source { sql: format!("{column} IN {}", unnamed_places(1, wanted.len())), values: wanted },
         Dialect::Postgres => {
             let array = Array::of(wanted.iter())?;
             Source { sql: format!("{column} = ANY($1::text::{}[])", array.of), values: vec![array.text.into()] }
@@ -114,11 +166,17 @@ impl Array {
                 text.push(',');
             }
             of = match value {
-                Value::BigInt(number) => push(&mut text, "bigint", number.map(|number| number.to_string())),
-                Value::Bool(flag) => push(&mut text, "boolean", flag.map(|flag| flag.to_string())),
-                Value::Uuid(id) => push(&mut text, "uuid", id.map(|id| id.to_string())),
-                Value::Bytes(bytes) => push(&mut text, "bytea", bytes.as_deref().map(in_hex)),
-                Value::String(word) => push(&mut text, "text", word.as_deref().map(quoted)),
+                Value::BigInt(number) => push(&mut text, "bigint", number, |text, number| {
+                    text.push_str(itoa::Buffer::new().format(*number));
+                }),
+                Value::Bool(flag) => push(&mut text, "boolean", flag, |text, flag| {
+                    text.push_str(if *flag { "true" } else { "false" });
+                }),
+                Value::Uuid(id) => push(&mut text, "uuid", id, |text, id| {
+                    text.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+                }),
+                Value::Bytes(bytes) => push(&mut text, "bytea", bytes, |text, bytes| push_hex(text, bytes)),
+                Value::String(word) => push(&mut text, "text", word, |text, word| push_quoted(text, word)),
                 other => return Err(DbErr::Type(format!("there is no array of {other:?}"))),
             };
         }
@@ -127,33 +185,32 @@ impl Array {
     }
 }
 
-fn push(text: &mut String, of: &'static str, element: Option<String>) -> &'static str {
-    text.push_str(element.as_deref().unwrap_or("NULL"));
+fn push<T>(text: &mut String, of: &'static str, element: &Option<T>, write: impl Fn(&mut String, &T)) -> &'static str {
+    match element {
+        None => text.push_str("NULL"),
+        Some(element) => write(text, element),
+    }
     of
 }
 
-fn in_hex(bytes: &[u8]) -> String {
+fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let mut hex = String::with_capacity(2 * bytes.len() + 5);
-    hex.push_str("\"\\\\x");
+    text.push_str("\"\\\\x");
     for byte in bytes {
-        hex.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        text.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    hex.push('"');
-    hex
+    text.push('"');
 }
 
-fn quoted(word: &str) -> String {
-    let mut quoted = String::with_capacity(word.len() + 2);
-    quoted.push('"');
+fn push_quoted(text: &mut String, word: &str) {
+    text.push('"');
     for character in word.chars() {
         if matches!(character, '"' | '\\') {
-            quoted.push('\\');
+            text.push('\\');
         }
-        quoted.push(character);
+        text.push(character);
     }
-    quoted.push('"');
-    quoted
+    text.push('"');
 }
 
 /// A table whose rows count their writes, and the columns that a write sets.
@@ -190,13 +247,11 @@ fn update_statement(Revised { table, columns }: &Revised, source: &str) -> Strin
     )
 }
 
-/// `($1, $2), ($3, $4)` and so on: rows of places for values.
-pub(super) fn places(rows: usize, width: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+/// `(?, ?), (?, ?)` and so on: rows of places for values, in order. For each place that has a name (`$1` is one, for
+/// SQLite) the driver searches a list of all names: that would be most of the work of a statement of a thousand places.
+fn unnamed_places(rows: usize, width: usize) -> String {
+    let row = format!("({})", vec!["?"; width].join(", "));
+    vec![row.as_str(); rows].join(", ")
 }
 
 #[cfg(test)]
@@ -212,7 +267,7 @@ mod tests {
             lengths.extend(parts.iter().map(Vec::len));
             assert_eq!(parts.concat(), all);
         }
-        assert_eq!(lengths, (1..=16).chain([32, 64]).collect());
+        assert_eq!(lengths, (1..=8).chain([16, 32, 64]).collect());
     }
 
     #[test]
@@ -232,7 +287,7 @@ mod tests {
             ]
         };
         let sqlite = source(Dialect::Sqlite, rows()).unwrap();
-        assert!(sqlite.sql.starts_with("VALUES ($1, $2, $3, $4, $5), ($6, "), "{}", sqlite.sql);
+        assert_eq!(sqlite.sql, "VALUES (?, ?, ?, ?, ?), (?, ?, ?, ?, ?), (?, ?, ?, ?, ?)");
         assert_eq!(sqlite.values, rows().concat());
 
         let postgres = source(Dialect::Postgres, rows()).unwrap();
@@ -248,6 +303,12 @@ mod tests {
         ];
         assert_eq!(postgres.values, arrays.map(Value::from));
         assert!(source(Dialect::Postgres, vec![vec![Value::from(0.5)]]).is_err());
+    }
+
+    #[test]
+    fn a_source_counts_on_from_the_values_before_it() {
+        let postgres = source_after(Dialect::Postgres, 7, vec![vec![Value::from(1_i64), true.into()]]).unwrap();
+        assert_eq!(postgres.sql, "SELECT * FROM UNNEST($8::text::bigint[], $9::text::boolean[])");
     }
 
     #[test]

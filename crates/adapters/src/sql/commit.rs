@@ -155,17 +155,20 @@ async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change])
     let rest: Vec<&Change> = without(group, &left_out).map(|(_, change)| change).collect();
     let moved = locked.move_them(write, dialect, rest.iter().flat_map(|change| &change.count)).await?;
     update_parts(write, dialect, updates_of(&rest)).await?;
-    insert_rows(write, dialect, rest.iter().flat_map(|change| &change.insert)).await?;
-    counters::write_moves(write, dialect, moved).await?;
+    let mut insertions = bulk::Insertions::new(dialect);
     let posted = || rest.iter().flat_map(|change| &change.post);
-    bulk::insert(write, dialect, posted().flat_map(ledger_entry::Model::write).collect()).await?;
-    bulk::insert(write, dialect, posted().map(ledger_transaction::Model::write).collect()).await?;
-    bulk::insert(write, dialect, rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect())
-        .await?;
-    bulk::insert(write, dialect, rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect())
-        .await?;
-    bulk::insert(write, dialect, rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect())
-        .await?;
+    let paid = add_rows(&mut insertions, rest.iter().flat_map(|change| &change.insert))?;
+    insertions.add(posted().flat_map(ledger_entry::Model::write).collect())?;
+    insertions.add(rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect())?;
+    insertions.add(rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect())?;
+    insertions.add(rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect())?;
+    insertions.write(write).await?;
+    insert_paid_destinations(write, dialect, paid).await?;
+    counters::write_moves(write, dialect, moved).await?;
+    // When a header comes, its entries are there.
+    let mut headers = bulk::Insertions::new(dialect);
+    headers.add(posted().map(ledger_transaction::Model::write).collect())?;
+    headers.write(write).await?;
     for change in &rest {
         if !idempotency::take_key(write, dialect, change.remember.as_ref()).await? {
             return Err(Refused::KeyTaken);
@@ -349,12 +352,11 @@ fn parts_statement(source: &str) -> String {
     )
 }
 
-/// Everything but batches.
-async fn insert_rows<'a>(
-    write: &DatabaseTransaction,
-    dialect: Dialect,
+/// Everything but batches, and where people were paid, which is answered.
+fn add_rows<'a>(
+    insertions: &mut bulk::Insertions,
     news: impl Iterator<Item = &'a New>,
-) -> Result<(), Refused> {
+) -> Result<Vec<paid_destination::Model>, Refused> {
     let (mut items, mut instructions, mut parts) = (vec![], vec![], vec![]);
     let (mut versions, mut recipients) = (vec![], vec![]);
     let (mut lines, mut inputs, mut escheats) = (vec![], vec![], vec![]);
@@ -388,23 +390,22 @@ async fn insert_rows<'a>(
     }
     // Two who are told the same at once must not wait for each other crosswise.
     rail_events.sort_by(|one, two| (&one.rail, &one.dedupe).cmp(&(&two.rail, &two.dedupe)));
-    bulk::insert(write, dialect, items).await?;
-    bulk::insert(write, dialect, instructions).await?;
-    bulk::insert(write, dialect, parts).await?;
-    bulk::insert(write, dialect, versions).await?;
-    bulk::insert(write, dialect, recipients).await?;
-    bulk::insert(write, dialect, lines).await?;
-    bulk::insert(write, dialect, inputs).await?;
-    bulk::insert(write, dialect, reversals).await?;
-    bulk::insert(write, dialect, reversal_lines).await?;
-    bulk::insert(write, dialect, sources).await?;
-    bulk::insert(write, dialect, escheats).await?;
-    bulk::insert(write, dialect, rail_events).await?;
-    bulk::insert(write, dialect, approvals).await?;
-    bulk::insert(write, dialect, policies).await?;
-    bulk::insert(write, dialect, resolutions).await?;
-    insert_paid_destinations(write, dialect, paid).await?;
-    Ok(())
+    insertions.add(items)?;
+    insertions.add(instructions)?;
+    insertions.add(parts)?;
+    insertions.add(versions)?;
+    insertions.add(recipients)?;
+    insertions.add(lines)?;
+    insertions.add(inputs)?;
+    insertions.add(reversals)?;
+    insertions.add(reversal_lines)?;
+    insertions.add(sources)?;
+    insertions.add(escheats)?;
+    insertions.add(rail_events)?;
+    insertions.add(approvals)?;
+    insertions.add(policies)?;
+    insertions.add(resolutions)?;
+    Ok(paid)
 }
 
 /// Most people are paid where they were paid before: saying so again changes nothing. In order, so that two who pay the

@@ -133,22 +133,18 @@ pub(super) async fn write_moves(
     dialect: Dialect,
     moved: Vec<(&Count, i64)>,
 ) -> Result<(), DbErr> {
-    for part in bulk::parts(moved) {
-        let now = dialect.now();
-        let row = |at: usize| {
-            let place = |column: usize| format!("${}", at * 7 + column);
-            let columns: Vec<String> = (1..=7).map(place).collect();
-            format!("({}, {now})", columns.join(", "))
-        };
-        let rows: Vec<String> = (0..part.len()).map(row).collect();
+    let now = dialect.now();
+    for part in bulk::statements(dialect, moved) {
+        let row = |(count, revision): (&Count, i64)| move_values(count, revision).to_vec();
+        let source = bulk::source(dialect, part.into_iter().map(row).collect())?;
         let sql = format!(
-            "INSERT INTO counter_movements
+            "WITH moved (counter_id, revision, add_minor, batch_id, reversal_id, recipient_id, reason) AS ({})
+             INSERT INTO counter_movements
                (counter_id, revision, add_minor, batch_id, reversal_id, recipient_id, reason, created_at)
-             VALUES {}",
-            rows.join(", ")
+             SELECT counter_id, revision, add_minor, batch_id, reversal_id, recipient_id, reason, {now} FROM moved",
+            source.sql
         );
-        let values = part.into_iter().flat_map(|(count, revision)| move_values(count, revision));
-        write.execute_raw(dialect.statement(sql, values)).await?;
+        write.execute_raw(dialect.statement(sql, source.values)).await?;
     }
     Ok(())
 }
@@ -173,11 +169,10 @@ async fn lock(write: &DatabaseTransaction, dialect: Dialect, keys: Vec<&str>) ->
         Dialect::Postgres => "FOR UPDATE",
     };
     let mut found = BTreeMap::new();
-    for part in bulk::parts(keys) {
-        let sql =
-            format!("SELECT id, revision FROM counters WHERE id IN ({}) ORDER BY id {lock}", places(1, part.len()));
-        let statement = dialect.statement(sql, part.into_iter().map(Value::from));
-        for row in write.query_all_raw(statement).await? {
+    for part in bulk::statements(dialect, keys.into_iter().map(Value::from).collect()) {
+        let named = bulk::is_one_of(dialect, "id", part)?;
+        let sql = format!("SELECT id, revision FROM counters WHERE {} ORDER BY id {lock}", named.sql);
+        for row in write.query_all_raw(dialect.statement(sql, named.values)).await? {
             found.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         }
     }
@@ -185,40 +180,33 @@ async fn lock(write: &DatabaseTransaction, dialect: Dialect, keys: Vec<&str>) ->
 }
 
 async fn update(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Count>) -> Result<(), DbErr> {
-    for part in bulk::parts(counts) {
-        let rows: Vec<String> = (0..part.len()).map(|at| format!("(${}, ${})", at * 2 + 1, at * 2 + 2)).collect();
+    for part in bulk::statements(dialect, counts) {
+        let row = |count: &Count| vec![Value::from(count.key.as_str()), count.add.into()];
+        let source = bulk::source(dialect, part.into_iter().map(row).collect())?;
         let sql = format!(
-            "WITH fresh (id, add_minor) AS (VALUES {})
+            "WITH fresh (id, add_minor) AS ({})
              UPDATE counters SET value = counters.value + fresh.add_minor, revision = counters.revision + 1
              FROM fresh WHERE counters.id = fresh.id",
-            rows.join(", ")
+            source.sql
         );
-        let values = part.into_iter().flat_map(|count| [Value::from(count.key.as_str()), count.add.into()]);
-        write.execute_raw(dialect.statement(sql, values)).await?;
+        write.execute_raw(dialect.statement(sql, source.values)).await?;
     }
     Ok(())
 }
 
 /// Somebody else may have made the same counter since it was looked for.
 async fn insert(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Count>) -> Result<(), Refused> {
-    for part in bulk::parts(counts) {
-        let rows: Vec<String> = (0..part.len()).map(|at| format!("(${}, ${}, 1)", at * 2 + 1, at * 2 + 2)).collect();
-        let sql = format!(
-            "INSERT INTO counters (id, value, revision) VALUES {} ON CONFLICT (id) DO NOTHING",
-            rows.join(", ")
-        );
+    for part in bulk::statements(dialect, counts) {
         let wanted = part.len();
-        let values = part.into_iter().flat_map(|count| [Value::from(count.key.as_str()), count.add.into()]);
-        let inserted = write.execute_raw(dialect.statement(sql, values)).await?.rows_affected();
+        let row = |count: &Count| vec![Value::from(count.key.as_str()), count.add.into(), 1_i64.into()];
+        let source = bulk::source(dialect, part.into_iter().map(row).collect())?;
+        let sql = format!("INSERT INTO counters (id, value, revision) {} ON CONFLICT (id) DO NOTHING", source.sql);
+        let inserted = write.execute_raw(dialect.statement(sql, source.values)).await?.rows_affected();
         if usize::try_from(inserted) != Ok(wanted) {
             return Err(Refused::Stale);
         }
     }
     Ok(())
-}
-
-fn places(first: usize, count: usize) -> String {
-    (first..first + count).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ")
 }
 
 fn counter(row: &QueryResult) -> Result<StoredCounter, StoreError> {

@@ -214,6 +214,7 @@ fn sqlite_options(url: &str, connections_max: u32, cache_size: &'static str) -> 
             .foreign_keys(true)
             // Without them INSERT OR REPLACE removes rows behind the back of the triggers.
             .pragma("recursive_triggers", "ON")
+            .statement_cache_capacity(bulk::STATEMENTS_KEPT)
             .pragma("cache_size", cache_size)
     });
     options
