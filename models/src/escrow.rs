@@ -111,7 +111,7 @@ impl Escrow {
 
     /// A server that was just asked.
     fn server(&self, world: &mut World, amount_minor: i64) -> Process {
-        let mut process = Process::new(world, Point::Look);
+        let mut process = Process::new(world, Point::Commit);
         if self.weak != Some(Weakening::FingerprintIgnored) {
             return process;
         }

@@ -194,6 +194,8 @@ impl Player {
             // It was booked, and the server died before it said so.
             _ => text(&answer.refused(409, "already_scheduled")["existing"], "batchId"),
         };
+        let again = self.post("/revenue/schedule-payouts", &body, None).await.refused(409, "already_scheduled");
+        assert_eq!(text(&again["existing"], "batchId"), batch, "an escrow is one batch, however often it is sent");
         if self.in_trouble {
             self.through_trouble().await;
         }

@@ -155,13 +155,15 @@ async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change])
     let rest: Vec<&Change> = without(group, &left_out).map(|(_, change)| change).collect();
     let moved = locked.move_them(write, dialect, rest.iter().flat_map(|change| &change.count)).await?;
     update_parts(write, dialect, updates_of(&rest)).await?;
-    let mut insertions = bulk::Insertions::new(dialect);
+    let (mut reversals, mut insertions) = (bulk::Insertions::new(dialect), bulk::Insertions::new(dialect));
     let posted = || rest.iter().flat_map(|change| &change.post);
-    let paid = add_rows(&mut insertions, rest.iter().flat_map(|change| &change.insert))?;
+    let paid = add_rows((&mut reversals, &mut insertions), rest.iter().flat_map(|change| &change.insert))?;
     insertions.add(posted().flat_map(ledger_entry::Model::write).collect())?;
     insertions.add(rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect())?;
     insertions.add(rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect())?;
     insertions.add(rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect())?;
+    // Lines carry the name of their reversal, which may be taken: it is to be found before them.
+    reversals.write(write).await?;
     insertions.write(write).await?;
     insert_paid_destinations(write, dialect, paid).await?;
     counters::write_moves(write, dialect, moved).await?;
@@ -354,7 +356,7 @@ fn parts_statement(source: &str) -> String {
 
 /// Everything but batches, and where people were paid, which is answered.
 fn add_rows<'a>(
-    insertions: &mut bulk::Insertions,
+    (before, insertions): (&mut bulk::Insertions, &mut bulk::Insertions),
     news: impl Iterator<Item = &'a New>,
 ) -> Result<Vec<paid_destination::Model>, Refused> {
     let (mut items, mut instructions, mut parts) = (vec![], vec![], vec![]);
@@ -397,7 +399,7 @@ fn add_rows<'a>(
     insertions.add(recipients)?;
     insertions.add(lines)?;
     insertions.add(inputs)?;
-    insertions.add(reversals)?;
+    before.add(reversals)?;
     insertions.add(reversal_lines)?;
     insertions.add(sources)?;
     insertions.add(escheats)?;

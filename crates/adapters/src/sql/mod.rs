@@ -106,7 +106,10 @@ impl Sql {
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
             let url = format!("postgres://{rest}");
             let writer = Database::connect(postgres_options(&url, 10, &PLANS_ONCE)).await?;
-            (Dialect::Postgres, Database::connect(postgres_options(&url, 6, &[])).await?, writer)
+            let mut lists = postgres_options(&url, 6, &[]);
+            // Each is tried before it is used: after a restart of the database nobody who asks for a list is told of it.
+            lists.test_before_acquire_if_idle_for(Duration::ZERO);
+            (Dialect::Postgres, Database::connect(lists).await?, writer)
         } else {
             return Err(SqlError::UnknownScheme);
         };
