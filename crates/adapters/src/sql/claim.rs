@@ -87,7 +87,7 @@ impl Sql {
     }
 
     /// Removes rows of which something is true for longer than `age`, those first that were so first. What somebody is
-    /// changing is left alone.
+    /// changing is left alone. The moment is one, so that the index ends the search: mostly nothing is that old.
     async fn forget_rows(
         &self,
         (table, is_over, since): (&str, &str, &str),
@@ -96,8 +96,10 @@ impl Sql {
     ) -> Result<u64, StoreError> {
         let dialect = self.dialect();
         let sql = format!(
-            "WITH old AS MATERIALIZED (
-               SELECT id FROM {table} WHERE {is_over} AND {since} < {} - $1 ORDER BY {since} LIMIT $2 {})
+            "WITH moment AS MATERIALIZED (SELECT {} AS now),
+             old AS MATERIALIZED (
+               SELECT id FROM {table} WHERE {is_over} AND {since} < (SELECT now FROM moment) - $1
+               ORDER BY {since} LIMIT $2 {})
              DELETE FROM {table} WHERE id IN (SELECT id FROM old)",
             dialect.now(),
             dialect.skip_locked()
