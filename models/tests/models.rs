@@ -159,7 +159,7 @@ fn without_the_rules_of_escrows_something_breaks() {
 
 #[test]
 fn an_escrow_becomes_one_batch() {
-    check("escrow", Escrow::of(3, None), 120);
+    check("escrow", Escrow::of(4, None), 500);
 }
 
 /// The larger ones: `cargo xtask soak`.

@@ -18,7 +18,7 @@ use crate::{
 use domain::{
     audit::{Actor, AuditEntry},
     batch::{Approvals, Batch, BatchLine, BatchStatus, Fingerprint, Origin, Release},
-    calculation::{self, Calculation, CalculationError, Deduction, LawBroken, Line, Request},
+    calculation::{self, Calculation, CalculationError, Deduction, LawBroken, Line},
     day::Day,
     event::Event,
     ids::{AuditId, BatchId, EscrowId, EventId, ItemId, JobId, MilestoneId, ProjectId, TransactionId},
@@ -211,15 +211,7 @@ async fn plan(
     let project = Some((&ask.project, version.version));
     let occasion = Occasion { project, currency: ask.amount.currency, day };
     let facts = Facts::read(repository, rails, &model, occasion).await?;
-    let calculation = calculation::calculate(Request {
-        amount: ask.amount,
-        deductions: &ask.deductions,
-        day,
-        model: &model,
-        parties: &facts.parties,
-        counts: &facts.counts,
-        detail: calculation::Detail::None,
-    })?;
+    let calculation = facts.calculate(&model, ask.amount, &ask.deductions, calculation::Detail::None)?;
     let mut draft = draft(ask, &version, &calculation, (ids, now));
     plan_new_batch(repository, rails, &mut draft.batch, &draft.items, now).await?;
     Ok(book(ask, draft, &model, &facts, &calculation, (ids, now))?)

@@ -10,7 +10,7 @@ use crate::{
     ports::{Ids, PayoutRepository, Rails, StoreError, repository::InForce},
 };
 use domain::{
-    calculation::{self, Calculation, CalculationError, Counter, Deduction, LawBroken, Movement, Request},
+    calculation::{self, Calculation, CalculationError, Counter, Deduction, LawBroken, Movement},
     day::Day,
     ids::{CalculationId, ProjectId, RecipientId},
     money::Money,
@@ -132,15 +132,7 @@ pub async fn calculate_revenue(
     let day = Day::of(as_of);
     let occasion = Occasion { project: project.as_ref().zip(model_version), currency: ask.amount.currency, day };
     let facts = Facts::read(repository, rails, &model, occasion).await?;
-    let calculation = calculation::calculate(Request {
-        amount: ask.amount,
-        deductions: &ask.deductions,
-        day,
-        model: &model,
-        parties: &facts.parties,
-        counts: &facts.counts,
-        detail: ask.detail,
-    })?;
+    let calculation = facts.calculate(&model, ask.amount, &ask.deductions, ask.detail)?;
     let name = |step: &Movement| facts.key(step).map_or_else(|| counter_name(&model, step), |key| key.to_string());
     let movements = calculation.movements.iter().map(|step| (name(step), step.recipient.clone(), step.add)).collect();
     Ok(Calculated {

@@ -5,11 +5,14 @@ use crate::{
     ports::{PayoutRepository, Rails, StoreError},
 };
 use domain::{
-    calculation::{Counter, Deduction, Movement, Party, Withholding},
+    calculation::{
+        self, Calculation, CalculationError, Counter, Deduction, Detail, Movement, Party, Request, Withholding,
+    },
     counter::CounterKey,
     currency::Currency,
     day::Day,
     ids::{BatchId, ProjectId, RecipientId},
+    money::Money,
     recipient::{HoldReason, RailId, Recipient},
     revenue_model::RevenueModel,
     tax::TaxRule,
@@ -34,6 +37,7 @@ pub(crate) struct Facts {
     model_keys: Vec<CounterKey>,
     counters: HashMap<CounterKey, (i64, u32)>,
     currency: Currency,
+    day: Day,
 }
 
 /// Why nothing may be paid to a recipient now, if so. Somebody that nobody registered is paid over the
@@ -98,7 +102,19 @@ impl Facts {
             });
         }
         let counts = model_keys.iter().map(value).collect();
-        Ok(Self { parties, counts, model_keys, counters, currency })
+        Ok(Self { parties, counts, model_keys, counters, currency, day })
+    }
+
+    /// The split of an amount, as of the day for which they were read.
+    pub(crate) fn calculate(
+        &self,
+        model: &RevenueModel,
+        amount: Money,
+        deductions: &[Deduction],
+        detail: Detail,
+    ) -> Result<Calculation, CalculationError> {
+        let (parties, counts, day) = (&self.parties, &self.counts, self.day);
+        calculation::calculate(Request { amount, deductions, day, model, parties, counts, detail })
     }
 
     /// Grows whenever anything that was counted moves.
