@@ -10,6 +10,7 @@ use app::{
     idempotency::Remembering,
     payouts::schedule_payouts::{SchedulePayouts, SchedulePayoutsError, schedule_payouts},
     revenue::{
+        needs::Needs,
         publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
         turns::Turns,
     },
@@ -60,11 +61,7 @@ pub(crate) async fn publish_model(desk: &Desk, now: Timestamp) {
 }
 
 /// The one escrow is released, with so much in it.
-pub(crate) async fn release(
-    desk: &Arc<Desk>,
-    now: Timestamp,
-    amount_minor: i64,
-) -> Result<Batch, SchedulePayoutsError> {
+pub(crate) async fn release(desk: &Arc<Desk>, amount_minor: i64) -> Result<Batch, SchedulePayoutsError> {
     let ask = SchedulePayouts {
         escrow: crate::read("esc_1"),
         project: crate::read("prj_1"),
@@ -76,5 +73,5 @@ pub(crate) async fn release(
         actor: Actor::of(&crate::read("usr_escrow")),
     };
     let nothing = Remembering::nothing();
-    schedule_payouts(&**desk, &rails(desk), &**desk, &Turns::default(), now, ask, &nothing).await
+    schedule_payouts(&**desk, &rails(desk), &**desk, &Turns::default(), &Needs::default(), ask, &nothing).await
 }

@@ -19,7 +19,7 @@ use app::{
             BookEntry, Class, Inbound, IngestError, Listed, Lookup, Order, Preflight, PrepareError, RailDown,
             RailEvent, RailProfile, Recall, Submit,
         },
-        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
+        repository::{Basis, BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter, Wanted},
     },
 };
 use async_trait::async_trait;
@@ -271,6 +271,7 @@ macro_rules! reads {
 
 reads! {
     model_in_force(project: &ProjectId, as_of: Timestamp) -> InForce;
+    basis(wanted: &Wanted) -> Basis;
     newest_model(project: &ProjectId) -> Option<ModelVersion>;
     recipients(ids: &[RecipientId]) -> Vec<Stored<Recipient>>;
     batch_for_execution(batch: BatchId) -> Option<BatchForExecution>;

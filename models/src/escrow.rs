@@ -125,8 +125,7 @@ impl Escrow {
     }
 
     async fn answer(desk: Arc<Desk>, amount_minor: i64) -> Said {
-        let Ok(now) = app::ports::Clock::now(&*desk).await else { return Said::Again };
-        match release(&desk, now, amount_minor).await {
+        match release(&desk, amount_minor).await {
             Ok(batch) => Said::Booked(batch.id, batch.amount_minor),
             Err(SchedulePayoutsError::AlreadyScheduled { existing, request_matches, .. }) => {
                 Said::Before(existing.id, existing.amount_minor, request_matches)

@@ -225,7 +225,7 @@ impl Life {
             do_at_once(set_up, (Fate::Fine, None, None), async |desk| while let Ok(1..) = do_one(&desk).await {});
         set_up.lease = None;
         let (mut world, batch) =
-            do_at_once(set_up, (Fate::Fine, None, None), async |desk| release(&desk, now, AMOUNT_MINOR).await);
+            do_at_once(set_up, (Fate::Fine, None, None), async |desk| release(&desk, AMOUNT_MINOR).await);
         world.batch = batch.expect("a release is booked").id;
         world.item = world.details().items.first().expect("it has an item").id;
         world

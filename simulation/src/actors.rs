@@ -36,6 +36,7 @@ use app::{
     },
     recipients::register_recipient::{RegisterRecipient, register_recipient},
     revenue::{
+        needs::Needs,
         publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
         reverse_revenue::{ReverseRevenue, reverse_revenue},
         turns::Turns,
@@ -87,6 +88,7 @@ pub struct Api {
     names: Names,
     dice: SimDice,
     turns: Turns,
+    needs: Needs,
     releases: Mutex<BTreeMap<String, BatchId>>,
 }
 
@@ -100,6 +102,7 @@ impl Api {
             names: Names(world.kernel.clone()),
             dice: SimDice(world.kernel.clone()),
             turns: Turns::default(),
+            needs: Needs::default(),
             releases: Mutex::default(),
         }
     }
@@ -182,10 +185,10 @@ impl Api {
             actor: Actor::of(&read("usr_escrow")),
         };
         let nothing = Remembering::nothing();
-        let now = self.world.now();
         let call = self.world.kernel.number();
         let store = Store { call, ..Store::of(&self.world, Who::Api) };
-        let done = schedule_payouts(&store, &self.rails, &self.names, &self.turns, now, ask, &nothing).await;
+        let Self { rails, names, turns, needs, .. } = self;
+        let done = schedule_payouts(&store, rails, names, turns, needs, ask, &nothing).await;
         if matches!(done, Err(SchedulePayoutsError::Store(_) | SchedulePayoutsError::Busy)) {
             self.world.oracle().told_nothing_is_booked(call);
         }

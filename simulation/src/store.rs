@@ -13,7 +13,7 @@ use app::{
     payouts::act::Action,
     ports::{
         CommitError, JobQueue, Outbox, PayoutRepository, StoreError,
-        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
+        repository::{Basis, BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter, Wanted},
     },
 };
 use async_trait::async_trait;
@@ -94,6 +94,7 @@ macro_rules! reads {
 reads! {
     batch_by_escrow(escrow: &EscrowId) -> Option<Batch>;
     model_in_force(project: &ProjectId, as_of: Timestamp) -> InForce;
+    basis(wanted: &Wanted) -> Basis;
     newest_model(project: &ProjectId) -> Option<ModelVersion>;
     recipients(ids: &[RecipientId]) -> Vec<Stored<Recipient>>;
     batch_for_execution(batch: BatchId) -> Option<BatchForExecution>, batch_read => acted_between;

@@ -3,6 +3,7 @@
 //! A promise knows nothing of the adapter: it gets a [`Bench`], talks to the ports and moves the time. On a
 //! database time also runs by itself, so a promise leaves margins and never asserts an exact instant.
 
+mod basis;
 mod bench;
 mod books;
 mod clock;
@@ -191,6 +192,10 @@ on_every_adapter! {
         a_version_is_in_force_from_its_first_instant_until_before_its_last
         of_the_versions_that_cover_an_instant_the_newest_is_in_force
         the_newest_version_may_be_a_draft
+    }
+    basis {
+        a_basis_is_what_each_of_its_parts_is_alone
+        a_basis_may_be_of_any_size
     }
     lists {
         batches_are_listed_newest_first_and_filtered

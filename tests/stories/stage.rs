@@ -29,6 +29,7 @@ use app::{
         show_balance::{CurrencyBalance, show_balance},
     },
     revenue::{
+        needs::Needs,
         publish_revenue_model::{PublishRevenueModel, publish_revenue_model},
         reverse_revenue::{ReverseRevenue, ReverseRevenueError, Reversed, reverse_revenue, show_reversal},
         turns::Turns,
@@ -89,6 +90,7 @@ pub struct Stage<'a> {
     jobs_at_once: u32,
     ids: adapters::ids::UuidV7,
     turns: Turns,
+    needs: Needs,
 }
 
 impl<'a> Stage<'a> {
@@ -96,8 +98,8 @@ impl<'a> Stage<'a> {
         let ports = bench.ports();
         let rail = Arc::new(Rail::new(ports.clock.clone()));
         let rails = Rails::new(rail.clone(), []);
-        let (gates, turns) = (Gates::default(), Turns::default());
-        Self { bench, ports, rail, rails, gates, jobs_at_once: 100, ids: adapters::ids::UuidV7, turns }
+        let (gates, turns, needs) = (Gates::default(), Turns::default(), Needs::default());
+        Self { bench, ports, rail, rails, gates, jobs_at_once: 100, ids: adapters::ids::UuidV7, turns, needs }
     }
     /// A stage on which jobs are done one after the other, each as if by a process of its own: how the rail did under one
     /// decides nothing about the next.
@@ -149,9 +151,9 @@ impl<'a> Stage<'a> {
             deductions: Vec::new(),
             actor: Actor::of(&read("usr_escrow")),
         };
-        let now = self.ports.now().await;
         let repository = self.ports.repository.as_ref();
-        schedule_payouts(repository, &self.rails, &self.ids, &self.turns, now, ask, &Remembering::nothing()).await
+        let Self { rails, ids, turns, needs, .. } = self;
+        schedule_payouts(repository, rails, ids, turns, needs, ask, &Remembering::nothing()).await
     }
 
     /// Does every job that is due, and those that follow from them.

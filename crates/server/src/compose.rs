@@ -20,7 +20,7 @@ use app::{
         Clock, Dice, IdempotencyKeys, Ids, PayoutQueries, PayoutRail, PayoutRepository, Rails, SimulatorBook,
         SimulatorFaults, SimulatorNotifications, TestClock,
     },
-    revenue::turns::Turns,
+    revenue::{needs::Needs, turns::Turns},
 };
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +42,8 @@ pub struct Service {
     pub keys: Arc<dyn IdempotencyKeys>,
     /// Whose turn it is, of releases that count.
     pub turns: Arc<Turns>,
+    /// What the last release of a project needed to know.
+    pub needs: Arc<Needs>,
     /// Pages and screens.
     pub queries: Arc<dyn PayoutQueries>,
     /// Where money goes out.
@@ -233,6 +235,7 @@ async fn put_together(config: &Config, sql: Sql) -> Result<Service, ComposeError
         repository: sql.clone(),
         keys: sql.clone(),
         turns: Arc::default(),
+        needs: Arc::default(),
         queries: sql.clone(),
         rails: rails.clone(),
         simulator: simulator

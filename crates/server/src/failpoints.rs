@@ -26,7 +26,7 @@ use app::{
             BookEntry, Class, Inbound, IngestError, Listed, Lookup, Notification, Order, Preflight, PrepareError,
             RailDown, RailEvent, RailProfile, Recall, Submit,
         },
-        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
+        repository::{Basis, BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter, Wanted},
     },
 };
 use async_trait::async_trait;
@@ -93,6 +93,7 @@ with_points! {
     Repository of PayoutRepository as "repository" {
         batch_by_escrow(escrow: &EscrowId) -> Result<Option<Batch>, StoreError>;
         model_in_force(project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError>;
+        basis(wanted: &Wanted) -> Result<Basis, StoreError>;
         newest_model(project: &ProjectId) -> Result<Option<ModelVersion>, StoreError>;
         recipients(ids: &[RecipientId]) -> Result<Vec<Stored<Recipient>>, StoreError>;
         batch_for_execution(batch: BatchId) -> Result<Option<BatchForExecution>, StoreError>;

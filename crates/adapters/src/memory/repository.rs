@@ -4,8 +4,8 @@ use super::Memory;
 use app::{
     change::{BatchInputs, Change, PaidDestination, PolicyVersion, Resolution, Stored},
     ports::{
-        CommitError, PayoutRepository, StoreError,
-        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
+        Clock, CommitError, PayoutRepository, StoreError,
+        repository::{Basis, BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter, Wanted},
     },
 };
 use async_trait::async_trait;
@@ -37,6 +37,18 @@ impl PayoutRepository for Memory {
         }
         let newest = world.versions_of(project).rev().find(|version| version.is_in_force(as_of));
         Ok(newest.map_or(InForce::Nothing, |version| InForce::Version(Box::new(version.clone()))))
+    }
+
+    async fn basis(&self, wanted: &Wanted) -> Result<Basis, StoreError> {
+        let Wanted { project, as_of, recipients, counters } = wanted;
+        let now = self.now().await?;
+        Ok(Basis {
+            now,
+            in_force: self.model_in_force(project, as_of.unwrap_or(now)).await?,
+            policy: self.policy().await?,
+            recipients: self.recipients(recipients).await?,
+            counters: self.counters(counters).await?,
+        })
     }
 
     async fn newest_model(&self, project: &ProjectId) -> Result<Option<ModelVersion>, StoreError> {

@@ -1,9 +1,9 @@
 //! Many rows with one statement. Statements of few lengths are used, so that few are prepared and kept.
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, kept::Write};
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityName, EntityTrait, IdenStatic,
-    IntoActiveModel, Iterable, Value, prelude::Uuid,
+    ActiveModelTrait, ConnectionTrait, DbErr, EntityName, EntityTrait, IdenStatic, IntoActiveModel, Iterable, Value,
+    prelude::Uuid,
 };
 
 /// Most rows of one statement.
@@ -57,7 +57,7 @@ impl Insertions {
         Ok(())
     }
 
-    pub(super) async fn write(mut self, write: &DatabaseTransaction) -> Result<(), DbErr> {
+    pub(super) async fn write(mut self, write: &Write<'_>) -> Result<(), DbErr> {
         if self.dialect == Dialect::Postgres
             && let Some(last) = self.statements.pop()
         {
@@ -106,6 +106,18 @@ pub(super) fn statements<T>(dialect: Dialect, all: Vec<T>) -> impl Iterator<Item
     whole.into_iter().chain(parts(in_parts))
 }
 
+/// Rows or values for a statement in which it does no harm to name one of them twice: on SQLite so many that few
+/// statements are prepared.
+pub(super) fn padded<T: Clone>(dialect: Dialect, mut all: Vec<T>) -> Vec<T> {
+    if dialect == Dialect::Sqlite
+        && all.len() > ROWS_FEW
+        && let Some(last) = all.last().cloned()
+    {
+        all.resize(all.len().next_power_of_two(), last);
+    }
+    all
+}
+
 /// Rows that a statement takes from its values.
 pub(super) struct Source {
     /// `VALUES ...` or `SELECT ...`.
@@ -140,13 +152,14 @@ fn source_after(dialect: Dialect, before: usize, rows: Vec<Vec<Value>>) -> Resul
     }
 }
 
-/// That a column has one of these values, as a condition of a statement that has no other values.
-pub(super) fn is_one_of(dialect: Dialect, column: &str, wanted: Vec<Value>) -> Result<Source, DbErr> {
+/// That a column has one of these values, as a condition of a statement that has so many values already.
+pub(super) fn is_one_of(dialect: Dialect, before: usize, column: &str, wanted: Vec<Value>) -> Result<Source, DbErr> {
     Ok(match dialect {
         Dialect::Sqlite => Source { sql: format!("{column} IN {}", unnamed_places(1, wanted.len())), values: wanted },
         Dialect::Postgres => {
             let array = Array::of(wanted.iter())?;
-            Source { sql: format!("{column} = ANY($1::text::{}[])", array.of), values: vec![array.text.into()] }
+            let sql = format!("{column} = ANY(${}::text::{}[])", before + 1, array.of);
+            Source { sql, values: vec![array.text.into()] }
         }
     })
 }
@@ -222,7 +235,7 @@ pub(super) struct Revised {
 /// Sets the columns of rows that still have the revision they were read at, and answers how many those were. A row
 /// is its id, the revision, and the values of the columns in order.
 pub(super) async fn update(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     what: &Revised,
     rows: Vec<Vec<Value>>,

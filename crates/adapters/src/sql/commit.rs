@@ -12,6 +12,7 @@ use super::{
     dialect::Dialect,
     error::{self, store, taken_key},
     idempotency,
+    kept::{Kept, Write},
     rows::{
         approval, audit_entry, batch, batch_input, batch_line, escheat, event, instruction, instruction_item, item,
         job, ledger_entry, ledger_transaction, paid_destination, policy, rail_event, recipient, resolution,
@@ -26,7 +27,7 @@ use app::{
     ports::{CommitError, DuplicateKey, StoreError},
 };
 use domain::ids::JobId;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value, prelude::Uuid};
+use sea_orm::{ConnectionTrait, DbErr, Value, prelude::Uuid};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Why a change cannot be applied.
@@ -54,8 +55,8 @@ struct Applied {
 }
 
 impl Sql {
-    pub(super) async fn commit_alone(&self, change: &Change) -> Result<(), CommitError> {
-        let write = self.begin_write().await.map_err(store)?;
+    pub(super) async fn commit_alone(&self, kept: &mut Kept, change: &Change) -> Result<(), CommitError> {
+        let write = kept.begin(self).await.map_err(store)?;
         match apply(&write, self.dialect(), &[change]).await {
             Ok(applied) => self.commit_write(write, applied.is_work).await.map_err(error::commit),
             Err(refused) => {
@@ -67,9 +68,13 @@ impl Sql {
 
     /// Commits changes that have nothing in common. Answers each, or nothing if none was applied and each is to be
     /// tried alone.
-    pub(super) async fn commit_together(&self, group: &[&Change]) -> Option<Vec<Result<(), CommitError>>> {
+    pub(super) async fn commit_together(
+        &self,
+        kept: &mut Kept,
+        group: &[&Change],
+    ) -> Option<Vec<Result<(), CommitError>>> {
         let all = |error: CommitError| Some(vec![Err(error); group.len()]);
-        let write = match self.begin_write().await {
+        let write = match kept.begin(self).await {
             Ok(write) => write,
             Err(error) => return all(store(error).into()),
         };
@@ -99,7 +104,7 @@ impl Sql {
         Some(answers)
     }
 
-    async fn commit_write(&self, write: DatabaseTransaction, is_work: bool) -> Result<(), DbErr> {
+    async fn commit_write(&self, write: Write<'_>, is_work: bool) -> Result<(), DbErr> {
         let committed = write.commit().await;
         if is_work {
             // Even if that is not certain: whoever looks in vain loses nothing.
@@ -123,14 +128,14 @@ impl Sql {
     }
 }
 
-async fn roll_back(write: DatabaseTransaction) {
+async fn roll_back(write: Write<'_>) {
     // A connection that cannot even roll back is closed, and that rolls back.
-    let _ = write.rollback().await;
+    let _ = write.roll_back().await;
 }
 
 /// Writes everything of changes that have nothing in common. One of several whose counters or escrow are not as it
 /// thought is left out, if nothing of it was written before; whatever else does not hold fails all of them.
-async fn apply(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<Applied, Refused> {
+async fn apply(write: &Write<'_>, dialect: Dialect, group: &[&Change]) -> Result<Applied, Refused> {
     let is_ready = step_jobs(write, dialect, group).await?;
     for change in group {
         if !idempotency::answer_claim(write, dialect, change.remember.as_ref()).await? {
@@ -211,14 +216,14 @@ fn updates_of<'a>(group: &'a [&Change]) -> impl Iterator<Item = &'a Update> + Cl
 
 /// Wakes jobs, and does with leases what the changes say; answers whether a job that was worked on is to be claimed
 /// again. In the order of their names, so that two writers never wait for each other crosswise.
-async fn step_jobs(write: &DatabaseTransaction, dialect: Dialect, group: &[&Change]) -> Result<bool, Refused> {
+async fn step_jobs(write: &Write<'_>, dialect: Dialect, group: &[&Change]) -> Result<bool, Refused> {
     let mut wakes: Vec<&Job> = group.iter().flat_map(|change| &change.wake).collect();
     wakes.sort_by_key(|job| job.id);
     let steps: Vec<&LeaseStep> = group.iter().filter_map(|change| change.lease.as_ref()).collect();
     let named: BTreeSet<JobId> =
         wakes.iter().map(|job| job.id).chain(steps.iter().map(|step| step.lease().job)).collect();
     if dialect == Dialect::Postgres && named.len() > 1 {
-        let named = bulk::is_one_of(dialect, "id", named.iter().map(|job| job.uuid().into()).collect())?;
+        let named = bulk::is_one_of(dialect, 0, "id", named.iter().map(|job| job.uuid().into()).collect())?;
         let sql = format!("SELECT 1 FROM jobs WHERE {} ORDER BY id FOR UPDATE", named.sql);
         write.execute_raw(dialect.statement(sql, named.values)).await?;
     }
@@ -230,7 +235,7 @@ async fn step_jobs(write: &DatabaseTransaction, dialect: Dialect, group: &[&Chan
 }
 
 /// Answers whether it is there. A job that somebody has is only told: nobody takes it from them.
-async fn wake_job(write: &DatabaseTransaction, dialect: Dialect, job: &Job) -> Result<bool, DbErr> {
+async fn wake_job(write: &Write<'_>, dialect: Dialect, job: &Job) -> Result<bool, DbErr> {
     let Job { id, kind: _, run_at } = job;
     let is_leased = is_leased(dialect);
     let sql = format!(
@@ -244,7 +249,7 @@ async fn wake_job(write: &DatabaseTransaction, dialect: Dialect, job: &Job) -> R
 
 /// Makes a job that was forgotten; answers whether nobody else just did. It was claimed less than once a second, so
 /// nobody had an attempt that is a count of seconds since 1970, and a lease of before stays lost.
-async fn make_anew(write: &DatabaseTransaction, dialect: Dialect, job: &Job) -> Result<bool, DbErr> {
+async fn make_anew(write: &Write<'_>, dialect: Dialect, job: &Job) -> Result<bool, DbErr> {
     let Job { id, kind, run_at } = job;
     let sql = format!(
         "INSERT INTO jobs (id, kind, subject, state, run_at, leased, woken, attempt)
@@ -257,7 +262,7 @@ async fn make_anew(write: &DatabaseTransaction, dialect: Dialect, job: &Job) -> 
 
 /// Answers whether one of the jobs is to be claimed again. A lease that goes on is written as it is: that locks its job
 /// until the commit, and nobody claims it before.
-async fn step_leases(write: &DatabaseTransaction, dialect: Dialect, steps: &[&LeaseStep]) -> Result<bool, Refused> {
+async fn step_leases(write: &Write<'_>, dialect: Dialect, steps: &[&LeaseStep]) -> Result<bool, Refused> {
     let row = |step: &&LeaseStep| {
         let (word, run_at) = match step {
             LeaseStep::Keep(_) => ("keep", None),
@@ -294,7 +299,7 @@ async fn step_leases(write: &DatabaseTransaction, dialect: Dialect, steps: &[&Le
 
 /// Answers whether all of them were as they were read. Batches come first: whoever moves an item holds its batch.
 async fn update_rows<'a>(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     updates: impl Iterator<Item = &'a Update> + Clone,
 ) -> Result<bool, DbErr> {
@@ -325,7 +330,7 @@ async fn update_rows<'a>(
 /// What became of the items of instructions. Those that are let go of are written first: another instruction of the
 /// change may occupy them.
 async fn update_parts<'a>(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     updates: impl Iterator<Item = &'a Update>,
 ) -> Result<(), DbErr> {
@@ -413,7 +418,7 @@ fn add_rows<'a>(
 /// Most people are paid where they were paid before: saying so again changes nothing. In order, so that two who pay the
 /// same people never wait for each other crosswise.
 async fn insert_paid_destinations(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     mut paid: Vec<paid_destination::Model>,
 ) -> Result<(), DbErr> {
@@ -429,7 +434,7 @@ async fn insert_paid_destinations(
 /// An escrow that is released twice is an everyday matter, not an error of the database. Answers the places of changes
 /// whose escrow is taken. In the order of escrows, so that two who release the same ones never wait crosswise.
 async fn insert_batches<'a>(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     changes: impl Iterator<Item = (usize, &'a Change)>,
 ) -> Result<Vec<usize>, DbErr> {

@@ -3,7 +3,7 @@
 //! Rows that exist are locked in the order of their names before any of them moves, so that two changes that move the
 //! same counters never wait for each other crosswise.
 
-use super::{Sql, bulk, commit::Refused, dialect::Dialect, error::store, rows::Place};
+use super::{Sql, bulk, commit::Refused, dialect::Dialect, error::store, kept::Write, rows::Place};
 use app::{
     change::{Cause, Count, Reason},
     ports::{
@@ -20,17 +20,6 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value, p
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Sql {
-    pub(super) async fn counters_named(&self, keys: BTreeSet<CounterKey>) -> Result<Vec<StoredCounter>, StoreError> {
-        let mut found = Vec::new();
-        for part in bulk::statements(self.dialect(), keys.iter().map(|key| key.as_str().into()).collect()) {
-            let named = bulk::is_one_of(self.dialect(), "id", part).map_err(store)?;
-            let sql = format!("SELECT id, value, revision FROM counters WHERE {}", named.sql);
-            let rows = self.reader().query_all_raw(self.dialect().statement(sql, named.values)).await;
-            found.extend(rows.map_err(store)?.iter().map(counter).collect::<Result<Vec<_>, _>>()?);
-        }
-        Ok(found)
-    }
-
     pub(super) async fn read_counters_of(
         &self,
         kind: &str,
@@ -89,7 +78,7 @@ pub(super) struct Locked(BTreeMap<String, i64>);
 
 /// Holds the counters of changes. Those that do not exist yet have nothing that could be held.
 pub(super) async fn lock_counters<'a>(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     counts: impl Iterator<Item = &'a Count>,
 ) -> Result<Locked, DbErr> {
@@ -109,7 +98,7 @@ impl Locked {
     /// Moves counters, each once. Answers those that moved, each with the revision it has now.
     pub(super) async fn move_them<'a>(
         &self,
-        write: &DatabaseTransaction,
+        write: &Write<'_>,
         dialect: Dialect,
         counts: impl Iterator<Item = &'a Count>,
     ) -> Result<Vec<(&'a Count, i64)>, Refused> {
@@ -128,11 +117,7 @@ impl Locked {
 }
 
 /// Writes down what moved counters. The batches that moved them must be there.
-pub(super) async fn write_moves(
-    write: &DatabaseTransaction,
-    dialect: Dialect,
-    moved: Vec<(&Count, i64)>,
-) -> Result<(), DbErr> {
+pub(super) async fn write_moves(write: &Write<'_>, dialect: Dialect, moved: Vec<(&Count, i64)>) -> Result<(), DbErr> {
     let now = dialect.now();
     for part in bulk::statements(dialect, moved) {
         let row = |(count, revision): (&Count, i64)| move_values(count, revision).to_vec();
@@ -163,14 +148,14 @@ fn move_values(Count { key, seen: _, add, cause }: &Count, revision: i64) -> [Va
 }
 
 /// The revisions of those that exist, which nobody else moves before the commit.
-async fn lock(write: &DatabaseTransaction, dialect: Dialect, keys: Vec<&str>) -> Result<BTreeMap<String, i64>, DbErr> {
+async fn lock(write: &Write<'_>, dialect: Dialect, keys: Vec<&str>) -> Result<BTreeMap<String, i64>, DbErr> {
     let lock = match dialect {
         Dialect::Sqlite => "",
         Dialect::Postgres => "FOR UPDATE",
     };
     let mut found = BTreeMap::new();
     for part in bulk::statements(dialect, keys.into_iter().map(Value::from).collect()) {
-        let named = bulk::is_one_of(dialect, "id", part)?;
+        let named = bulk::is_one_of(dialect, 0, "id", part)?;
         let sql = format!("SELECT id, revision FROM counters WHERE {} ORDER BY id {lock}", named.sql);
         for row in write.query_all_raw(dialect.statement(sql, named.values)).await? {
             found.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -179,7 +164,7 @@ async fn lock(write: &DatabaseTransaction, dialect: Dialect, keys: Vec<&str>) ->
     Ok(found)
 }
 
-async fn update(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Count>) -> Result<(), DbErr> {
+async fn update(write: &Write<'_>, dialect: Dialect, counts: Vec<&Count>) -> Result<(), DbErr> {
     for part in bulk::statements(dialect, counts) {
         let row = |count: &Count| vec![Value::from(count.key.as_str()), count.add.into()];
         let source = bulk::source(dialect, part.into_iter().map(row).collect())?;
@@ -195,7 +180,7 @@ async fn update(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Coun
 }
 
 /// Somebody else may have made the same counter since it was looked for.
-async fn insert(write: &DatabaseTransaction, dialect: Dialect, counts: Vec<&Count>) -> Result<(), Refused> {
+async fn insert(write: &Write<'_>, dialect: Dialect, counts: Vec<&Count>) -> Result<(), Refused> {
     for part in bulk::statements(dialect, counts) {
         let wanted = part.len();
         let row = |count: &Count| vec![Value::from(count.key.as_str()), count.add.into(), 1_i64.into()];

@@ -3,6 +3,7 @@
 use super::{
     Sql,
     error::store,
+    kept::Kept,
     load::{approvals_of_all, instructions, items_of_all, strays_of},
     queue::Queue,
     reads::{Found, Kind, Reader, Reads},
@@ -25,7 +26,7 @@ impl Kind for ToExecute {
         &reads.batches_to_execute
     }
 
-    async fn read(sql: &Sql, wanted: BTreeSet<BatchId>) -> Result<Found<Self>, StoreError> {
+    async fn read(sql: &Sql, _: &mut Kept, wanted: BTreeSet<BatchId>) -> Result<Found<Self>, StoreError> {
         let ids = of_few_lengths(wanted.into_iter().map(BatchId::uuid).collect());
         let read = sql.begin_read_on(sql.reader()).await.map_err(store)?;
         let batches = batch::Entity::find().filter(batch::Column::Id.is_in(ids.clone()));

@@ -8,6 +8,7 @@
 use super::{
     Sql,
     dialect::Dialect,
+    kept::Kept,
     queue::{Server, Waits},
 };
 use app::{
@@ -86,37 +87,37 @@ impl Sql {
     }
 
     async fn write_groups(self) {
-        let writer = Server::of(self.commits());
-        let mut next = self.commits().first_group();
-        while let Some(group) = next {
+        let mut writer = Server::of(self.commits());
+        let mut kept = Kept::default();
+        while let Some(group) = writer.next_group(writers_max(self.dialect()), self.linger()).await {
             // Should it panic, those of the group are told that nothing is known, and the others have their turn.
-            let _ = tokio::spawn(self.clone().answer_group(group)).await;
-            next = self.commits().next_group(writers_max(self.dialect()));
+            kept = tokio::spawn(self.clone().answer_group(kept, group)).await.unwrap_or_default();
         }
-        writer.leaves();
     }
 
-    async fn answer_group(self, group: Vec<Committer>) {
+    /// Answers with what is kept for the next group.
+    async fn answer_group(self, mut kept: Kept, group: Vec<Committer>) -> Kept {
         let changes: Vec<&Change> = group.iter().map(|waiting| &waiting.change).collect();
-        let mut answers = self.commit_group(&changes).await;
+        let mut answers = self.commit_group(&mut kept, &changes).await;
         for waiting in group.into_iter().rev() {
             if let Some(answer) = answers.pop() {
                 // Whoever asked may be gone.
                 let _ = waiting.answer.send(answer);
             }
         }
+        kept
     }
 
     /// The answer to each, in order.
-    async fn commit_group(&self, group: &[&Change]) -> Vec<Result<(), CommitError>> {
+    async fn commit_group(&self, kept: &mut Kept, group: &[&Change]) -> Vec<Result<(), CommitError>> {
         if group.len() > 1
-            && let Some(answers) = self.commit_together(group).await
+            && let Some(answers) = self.commit_together(kept, group).await
         {
             return answers;
         }
         let mut answers = Vec::with_capacity(group.len());
         for change in group {
-            answers.push(self.commit_alone(change).await);
+            answers.push(self.commit_alone(kept, change).await);
         }
         answers
     }

@@ -4,6 +4,7 @@ use super::{
     Sql,
     dialect::{Dialect, micros},
     error::store,
+    kept::Write,
     rows::idempotency_key::{Model, headers_text},
 };
 use app::{
@@ -12,7 +13,7 @@ use app::{
 };
 use async_trait::async_trait;
 use domain::batch::Fingerprint;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Value};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, Value};
 use std::time::Duration;
 
 /// What is true of a key, `$1` and `$2`, while its claim with the token `$3` is the last one and is not answered. That
@@ -21,7 +22,7 @@ const IS_CLAIMED: &str = "operation = $1 AND key = $2 AND token = $3";
 
 /// Stores the answer of a claim. Answers whether the claim was held, if there is one.
 pub(super) async fn answer_claim(
-    write: &DatabaseTransaction,
+    write: &Write<'_>,
     dialect: Dialect,
     remember: Option<&Remember>,
 ) -> Result<bool, DbErr> {
@@ -36,11 +37,7 @@ pub(super) async fn answer_claim(
 }
 
 /// Stores an answer that nobody claimed the key for. Answers whether nobody had used it, if there is one.
-pub(super) async fn take_key(
-    write: &DatabaseTransaction,
-    dialect: Dialect,
-    remember: Option<&Remember>,
-) -> Result<bool, DbErr> {
+pub(super) async fn take_key(write: &Write<'_>, dialect: Dialect, remember: Option<&Remember>) -> Result<bool, DbErr> {
     let Some(Remember::Unclaimed(request, answer)) = remember else { return Ok(true) };
     let sql = format!(
         "INSERT INTO idempotency_keys (operation, key, fingerprint, status, headers, body, created_at)

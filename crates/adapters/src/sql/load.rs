@@ -14,7 +14,7 @@ use app::{
     change::{BatchInputs, Change, PaidDestination, PolicyVersion, Resolution, Stored},
     ports::{
         CommitError, PayoutRepository, StoreError,
-        repository::{BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter},
+        repository::{Basis, BatchForExecution, BatchForReversal, InForce, Raise, StoredCounter, Wanted},
     },
 };
 use async_trait::async_trait;
@@ -46,6 +46,10 @@ impl PayoutRepository for Sql {
 
     async fn model_in_force(&self, project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError> {
         self.read_model_in_force(project, as_of).await
+    }
+
+    async fn basis(&self, wanted: &Wanted) -> Result<Basis, StoreError> {
+        self.read_basis(wanted).await
     }
 
     async fn newest_model(&self, project: &ProjectId) -> Result<Option<ModelVersion>, StoreError> {

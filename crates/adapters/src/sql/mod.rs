@@ -5,7 +5,9 @@
 //! needs it, so that leases mean the same on every machine.
 //!
 //! * `commit`, `group`, `taken`, `load`: the repository; what is committed at the same time shares a transaction
+//! * `kept`: a connection that is kept from one group to the next
 //! * `reads`: what is read at the same time shares a statement; `queue`: how those who come at the same time are served
+//! * `facts`: what every release and every payment depends on
 //! * `execution`: batches that are to be paid, many in one look
 //! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
@@ -26,8 +28,10 @@ mod dialect;
 mod durability;
 mod error;
 mod execution;
+mod facts;
 mod group;
 mod idempotency;
+mod kept;
 mod load;
 mod migration;
 mod queries;
@@ -68,8 +72,17 @@ const IDLE_TRY: Duration = Duration::from_secs(30);
 const IDLE_CLOSE: Duration = Duration::from_secs(120);
 /// A statement is planned once for each connection, and for tables of any size. The planner would see that a table is
 /// empty, decide to read all of it, and still do so when it has a million rows; and it would plan what takes an array
-/// anew each time. Whatever is sent so finds its rows by an index.
-const PLANS_ONCE: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+/// anew each time. Whatever is sent so finds its rows by an index, one after the other.
+const PLANS_ONCE: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+/// So many connections that plan once.
+const WRITERS_MAX: u32 = 10;
+/// Whoever serves others on `PostgreSQL` keeps its connection for so long after the last of them.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// A database. Cheap to clone.
 #[derive(Clone)]
@@ -105,7 +118,7 @@ impl Sql {
             (Dialect::Sqlite, open_sqlite(sqlite_options(url, 7, "-4096")).await?, writer)
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
             let url = format!("postgres://{rest}");
-            let writer = Database::connect(postgres_options(&url, 10, &PLANS_ONCE)).await?;
+            let writer = Database::connect(postgres_options(&url, WRITERS_MAX, &PLANS_ONCE)).await?;
             let mut lists = postgres_options(&url, 6, &[]);
             // Each is tried before it is used: after a restart of the database nobody who asks for a list is told of it.
             lists.test_before_acquire_if_idle_for(Duration::ZERO);
@@ -139,6 +152,14 @@ impl Sql {
 
     fn dialect(&self) -> Dialect {
         self.shared.dialect
+    }
+
+    /// How long those who serve others wait for more of them.
+    fn linger(&self) -> Duration {
+        match self.dialect() {
+            Dialect::Sqlite => Duration::ZERO,
+            Dialect::Postgres => LINGER,
+        }
     }
 
     fn commits(&self) -> &Queue<Committer> {

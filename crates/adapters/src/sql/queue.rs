@@ -1,7 +1,8 @@
 //! Who comes at the same time is served together.
 //!
 //! Nobody waits for a neighbour to come: whoever finds no server starts one, and it takes whatever came while it was
-//! busy. Another one is started once many wait, or somebody for long.
+//! busy. Another one is started once many wait, or somebody for long. One that finds nothing to do lingers for a moment,
+//! with what it has at hand.
 
 use std::{
     collections::VecDeque,
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::oneshot::{self, error::RecvError},
+    sync::{
+        Semaphore,
+        oneshot::{self, error::RecvError},
+    },
     time::timeout,
 };
 
@@ -25,23 +29,30 @@ pub(super) trait Waits: Sized {
 }
 
 /// Those who wait, and how many serve them.
-pub(super) struct Queue<W>(Mutex<State<W>>);
+pub(super) struct Queue<W> {
+    state: Mutex<State<W>>,
+    /// A permit for each server that lingered and is to serve again.
+    called: Semaphore,
+}
 
 struct State<W> {
     waiting: VecDeque<W>,
     servers: usize,
+    /// Servers that found nothing to do, and were not called since.
+    lingering: usize,
 }
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Self(Mutex::new(State { waiting: VecDeque::new(), servers: 0 }))
+        let state = Mutex::new(State { waiting: VecDeque::new(), servers: 0, lingering: 0 });
+        Self { state, called: Semaphore::new(0) }
     }
 }
 
 impl<W: Waits> Queue<W> {
     /// Nothing panics while it is locked.
     fn state(&self) -> MutexGuard<'_, State<W>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits with the others, unless so many wait already. Answers whether the caller is to start a server.
@@ -52,31 +63,25 @@ impl<W: Waits> Queue<W> {
         }
         state.waiting.push_back(one);
         let is_wanted = state.servers < state.servers_wanted(servers_max);
-        state.servers += usize::from(is_wanted);
-        Some(is_wanted)
+        Some(is_wanted && self.is_to_be_started(&mut state))
     }
 
     /// Somebody waits longer than [`PATIENCE`]. Answers whether they are to start a server.
     fn hurry(&self, servers_max: usize) -> bool {
         let mut state = self.state();
         let is_wanted = !state.waiting.is_empty() && state.servers < servers_max;
-        state.servers += usize::from(is_wanted);
-        is_wanted
+        is_wanted && self.is_to_be_started(&mut state)
     }
 
-    /// Those who go together first, for a server that was just started.
-    pub(super) fn first_group(&self) -> Option<Vec<W>> {
-        self.state().take_group()
-    }
-
-    /// The next who go together. If there are none, or too few for so many servers, this one is done.
-    pub(super) fn next_group(&self, servers_max: usize) -> Option<Vec<W>> {
-        let mut state = self.state();
-        if state.servers > state.servers_wanted(servers_max) {
-            state.servers -= 1;
-            return None;
+    /// One more server is wanted. If one lingers, it is called.
+    fn is_to_be_started(&self, state: &mut State<W>) -> bool {
+        state.servers += 1;
+        if state.lingering == 0 {
+            return true;
         }
-        state.take_group()
+        state.lingering -= 1;
+        self.called.add_permits(1);
+        false
     }
 
     /// What whoever waits is answered. If that takes long, perhaps because a server waits for something itself,
@@ -97,17 +102,6 @@ impl<W: Waits> Queue<W> {
     }
 }
 
-impl<W: Waits> State<W> {
-    fn take_group(&mut self) -> Option<Vec<W>> {
-        let group = W::take_group(&mut self.waiting);
-        if group.is_empty() {
-            self.servers -= 1;
-            return None;
-        }
-        Some(group)
-    }
-}
-
 impl<W> State<W> {
     /// A few are soon served by the one who is there, and two small groups cost more than a large one.
     fn servers_wanted(&self, servers_max: usize) -> usize {
@@ -115,23 +109,87 @@ impl<W> State<W> {
     }
 }
 
-/// A server that ends in any other way than by finding nothing to do: those who wait must not wait for ever.
-pub(super) struct Server<'a, W: Waits>(&'a Queue<W>);
+/// Whoever serves those who wait.
+pub(super) struct Server<'a, W: Waits> {
+    queue: &'a Queue<W>,
+    is: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Was started, or called.
+    Fresh,
+    Serves,
+    Lingers,
+    Left,
+}
 
 impl<'a, W: Waits> Server<'a, W> {
     /// One that was just started.
     pub(super) fn of(queue: &'a Queue<W>) -> Self {
-        Self(queue)
+        Self { queue, is: Standing::Fresh }
     }
-    /// It found nothing to do.
-    pub(super) fn leaves(self) {
-        std::mem::forget(self);
+
+    /// The next who go together. If there are none, or too few for so many servers, it lingers, and is done if nobody
+    /// calls it for so long.
+    pub(super) async fn next_group(&mut self, servers_max: usize, linger: Duration) -> Option<Vec<W>> {
+        loop {
+            if let Some(group) = self.take_group(servers_max) {
+                return Some(group);
+            }
+            if !self.is_called(linger).await {
+                return None;
+            }
+        }
+    }
+
+    fn take_group(&mut self, servers_max: usize) -> Option<Vec<W>> {
+        let mut state = self.queue.state();
+        let is_one_too_many = self.is == Standing::Serves && state.servers > state.servers_wanted(servers_max);
+        let group = if is_one_too_many { Vec::new() } else { W::take_group(&mut state.waiting) };
+        if group.is_empty() {
+            state.servers -= 1;
+            state.lingering += 1;
+            self.is = Standing::Lingers;
+            return None;
+        }
+        self.is = Standing::Serves;
+        Some(group)
+    }
+
+    async fn is_called(&mut self, linger: Duration) -> bool {
+        let called = timeout(linger, self.queue.called.acquire()).await;
+        self.is = match called {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Standing::Fresh
+            }
+            Ok(Err(_)) | Err(_) => self.leave(),
+        };
+        self.is == Standing::Fresh
+    }
+
+    /// Leaves, unless it is called at this moment.
+    fn leave(&self) -> Standing {
+        let mut state = self.queue.state();
+        if state.lingering > 0 {
+            state.lingering -= 1;
+            return Standing::Left;
+        }
+        // Whoever lingers is called: there is a permit for each.
+        self.queue.called.forget_permits(1);
+        Standing::Fresh
     }
 }
 
+/// A server that ends in any other way than by finding nothing to do: those who wait must not wait for ever.
 impl<W: Waits> Drop for Server<'_, W> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let is = if self.is == Standing::Lingers { self.leave() } else { self.is };
+        if is == Standing::Left {
+            return;
+        }
+        let mut state = self.queue.state();
         state.servers -= 1;
         if state.servers == 0 {
             // Nobody answers them, which they are told as such.
@@ -161,29 +219,86 @@ mod tests {
         (Two { _answer: answer }, answered)
     }
 
-    #[test]
-    fn whoever_finds_no_server_starts_one_and_it_serves_those_who_came_since() {
+    /// Nobody lingers.
+    const LEAVES: Duration = Duration::ZERO;
+
+    #[tokio::test]
+    async fn whoever_finds_no_server_starts_one_and_it_serves_those_who_came_since() {
         let queue = Queue::default();
         let started: Vec<_> = (0..3).map(|_| queue.join(one().0, 10, 2)).collect();
         assert_eq!(started, [Some(true), Some(false), Some(false)]);
-        assert_eq!(queue.first_group().unwrap().len(), 2);
-        assert_eq!(queue.next_group(2).unwrap().len(), 1);
-        assert!(queue.next_group(2).is_none());
+        let mut server = Server::of(&queue);
+        assert_eq!(server.next_group(2, LEAVES).await.unwrap().len(), 2);
+        assert_eq!(server.next_group(2, LEAVES).await.unwrap().len(), 1);
+        assert!(server.next_group(2, LEAVES).await.is_none());
+        drop(server);
         assert_eq!(queue.join(one().0, 10, 2), Some(true), "it is gone: another is wanted");
     }
 
-    #[test]
-    fn many_are_worth_another_server_until_they_are_few() {
+    #[tokio::test]
+    async fn many_are_worth_another_server_until_they_are_few() {
         let queue = Queue::default();
         let started = (0..MANY + 9).filter(|_| queue.join(one().0, 100, 2) == Some(true)).count();
         assert_eq!(started, 2);
-        assert!(queue.first_group().is_some() && queue.first_group().is_some());
+        let (mut first, mut second) = (Server::of(&queue), Server::of(&queue));
+        assert!(first.next_group(2, LEAVES).await.is_some() && second.next_group(2, LEAVES).await.is_some());
         let mut taken = 4;
-        while let Some(group) = queue.next_group(2) {
+        while let Some(group) = first.next_group(2, LEAVES).await {
             taken += group.len();
         }
         assert_eq!(MANY + 9 - taken, MANY - 1, "one of the two leaves as soon as few wait");
-        assert!(queue.next_group(2).is_some(), "and the other one goes on");
+        assert!(second.next_group(2, LEAVES).await.is_some(), "and the other one goes on");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_lingers_is_called_and_none_is_started() {
+        let queue = Queue::default();
+        assert_eq!(queue.join(one().0, 10, 2), Some(true));
+        let mut server = Server::of(&queue);
+        server.next_group(2, LEAVES).await.unwrap();
+        let linger = Duration::from_millis(200);
+        let (served, started) = tokio::join!(server.next_group(2, linger), async {
+            tokio::time::sleep(linger / 2).await;
+            queue.join(one().0, 10, 2)
+        });
+        assert_eq!((served.map(|group| group.len()), started), (Some(1), Some(false)));
+        let (served, started) = tokio::join!(server.next_group(2, linger), async {
+            tokio::time::sleep(linger * 2).await;
+            queue.join(one().0, 10, 2)
+        });
+        assert_eq!((served.map(|group| group.len()), started), (None, Some(true)), "it had left");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_called_as_it_leaves_serves() {
+        let queue = Queue::default();
+        assert_eq!(queue.join(one().0, 10, 2), Some(true));
+        let mut server = Server::of(&queue);
+        server.next_group(2, LEAVES).await.unwrap();
+        assert!(server.take_group(2).is_none());
+        assert_eq!(queue.join(one().0, 10, 2), Some(false));
+        assert!(server.leave() == Standing::Fresh && queue.called.available_permits() == 0);
+        server.is = Standing::Fresh;
+        assert_eq!(server.next_group(2, LEAVES).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_breaks_off_as_it_lingers_leaves_nobody_waiting() {
+        let queue = Queue::default();
+        for is_called in [false, true] {
+            assert_eq!(queue.join(one().0, 10, 1), Some(true));
+            let mut server = Server::of(&queue);
+            server.next_group(1, LEAVES).await.unwrap();
+            assert!(server.take_group(1).is_none());
+            let (mine, mut answered) = one();
+            if is_called {
+                assert_eq!(queue.join(mine, 10, 1), Some(false));
+            }
+            drop(server);
+            assert!(!is_called || answered.try_recv() == Err(TryRecvError::Closed));
+            let state = queue.state();
+            assert_eq!((state.servers, state.lingering, queue.called.available_permits()), (0, 0, 0));
+        }
     }
 
     #[tokio::test]
@@ -191,11 +306,13 @@ mod tests {
         let queue = Queue::default();
         assert_eq!(queue.join(one().0, 10, 2), Some(true));
         // The server hangs with its first group.
-        let _hangs = queue.first_group().unwrap();
+        let mut server = Server::of(&queue);
+        let _hangs = server.next_group(2, LEAVES).await.unwrap();
         let (mine, answer) = one();
         assert_eq!(queue.join(mine, 10, 2), Some(false));
         let before = tokio::time::Instant::now();
-        let served = queue.answered(answer, 2, || drop(queue.first_group().unwrap()));
+        let mut another = Server::of(&queue);
+        let served = queue.answered(answer, 2, || drop(another.take_group(2).unwrap()));
         assert!(served.await.is_err(), "served, as far as this test goes");
         assert!(before.elapsed() >= PATIENCE);
 
@@ -203,12 +320,13 @@ mod tests {
         assert!(!queue.hurry(2), "both servers are there");
     }
 
-    #[test]
-    fn whoever_finds_too_many_waiting_is_told_so() {
+    #[tokio::test]
+    async fn whoever_finds_too_many_waiting_is_told_so() {
         let queue = Queue::default();
         assert!(queue.join(one().0, 1, 1).is_some());
         assert!(queue.join(one().0, 1, 1).is_none());
-        queue.first_group().unwrap();
+        let mut server = Server::of(&queue);
+        server.next_group(1, LEAVES).await.unwrap();
         assert!(queue.join(one().0, 1, 1).is_some());
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     execute_batch::{ExecuteBatchError, Ports},
-    plan::plan_new_batch,
+    plan::{plan_new_batch, policy_in_force},
 };
 use crate::{
     RACES_MAX,
@@ -124,7 +124,8 @@ pub async fn pay_carried(
             return Err(PayCarriedError::NothingCarried(recipient, currency));
         };
         let mut draft = draft(&recipient, currency, &actor, due, (ids, now));
-        plan_new_batch(repository, rails, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
+        let policy = policy_in_force(repository).await?;
+        plan_new_batch(repository, rails, &policy, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
         let (batch, change) = book(draft, &balance, due, (&actor, ids, now))?;
         match repository.commit(Change { remember: remember.of(&batch), ..change }).await {
             Ok(()) => return Ok(batch),
@@ -155,7 +156,9 @@ pub async fn pay_carried_if_enough(
             let Some(due) = balance.due(minimum, granularity_minor(known.as_ref(), currency, rails)) else { continue };
             let actor = Actor::worker();
             let mut draft = draft(&recipient, currency, &actor, due, (ids, now));
-            plan_new_batch(repository, rails, &mut draft.batch, std::slice::from_ref(&draft.item), now).await?;
+            let policy = policy_in_force(repository).await?;
+            plan_new_batch(repository, rails, &policy, &mut draft.batch, std::slice::from_ref(&draft.item), now)
+                .await?;
             let (_, change) = book(draft, &balance, due, (&actor, ids, now))
                 .map_err(|error| ExecuteBatchError::Contradiction(error.into()))?;
             repository.commit(Change { lease: Some(LeaseStep::Keep(lease.clone())), ..change }).await?;

@@ -4,7 +4,7 @@
 //! that runs out: whatever would be paid now must be what enough people said yes to.
 
 use crate::{
-    change::Stored,
+    change::{PolicyVersion, Stored},
     ports::{PayoutRepository, Rails, StoreError, repository::BatchForExecution},
     revenue::hold,
 };
@@ -120,19 +120,19 @@ impl Plan {
     }
 }
 
-/// A batch that is about to be booked is told when it is due and who must say yes, as the policy says now.
+/// A batch that is about to be booked is told when it is due and who must say yes, as the policy says.
 ///
 /// # Errors
 /// If the store cannot be used.
 pub(crate) async fn plan_new_batch(
     repository: &dyn PayoutRepository,
     rails: &Rails,
+    policy: &Policy,
     batch: &mut Batch,
     items: &[Item],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let policy = policy_in_force(repository).await?;
-    let plan = Plan::of(repository, rails, &policy, batch, items.to_vec(), &[], now).await?;
+    let plan = Plan::of(repository, rails, policy, batch, items.to_vec(), &[], now).await?;
     batch.due_at = plan.due_at();
     batch.approvals = plan.approvals();
     let statuses: Vec<_> = items.iter().map(|item| (item.status(), Attempted(false))).collect();
@@ -145,7 +145,12 @@ pub(crate) async fn plan_new_batch(
 /// # Errors
 /// If the store cannot be used, or what it holds cannot be.
 pub(crate) async fn policy_in_force(repository: &dyn PayoutRepository) -> Result<Policy, StoreError> {
-    match repository.policy().await? {
+    policy_of(repository.policy().await?)
+}
+
+/// The same, of what was read.
+pub(crate) fn policy_of(stored: Option<PolicyVersion>) -> Result<Policy, StoreError> {
+    match stored {
         None => Ok(Policy::default()),
         Some(version) => version
             .spec

@@ -1,16 +1,20 @@
 //! A released escrow becomes a batch: split, booked, and queued, in one commit.
 
-use super::plan::plan_new_batch;
+use super::plan::{plan_new_batch, policy_of};
 use crate::{
     RACES_MAX,
     change::{BatchInputs, Change, New},
     failure::{Class, Detail, Failure},
     idempotency::{Remembering, claim_key::ClaimKeyError},
     job::{Job, JobKind},
-    ports::{CommitError, DuplicateKey, Ids, PayoutRepository, Rails, StoreError, repository::InForce},
+    ports::{
+        CommitError, DuplicateKey, Ids, PayoutRepository, Rails, StoreError,
+        repository::{Basis, InForce, Wanted},
+    },
     revenue::{
         SplitInvalid, check,
-        facts::{Facts, Occasion},
+        facts::{Facts, Known, Occasion},
+        needs::{Need, Needs},
         split_error,
         turns::{Turn, Turns},
     },
@@ -30,7 +34,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -159,7 +163,7 @@ pub async fn schedule_payouts(
     rails: &Rails,
     ids: &dyn Ids,
     turns: &Turns,
-    now: Timestamp,
+    needs: &Needs,
     ask: SchedulePayouts,
     remember: &Remembering<Batch>,
 ) -> Result<Batch, SchedulePayoutsError> {
@@ -169,7 +173,7 @@ pub async fn schedule_payouts(
         if race > 0 {
             refuse_a_second_time(repository, &ask).await?;
         }
-        let planned = plan(repository, rails, (ids, turns, now), &ask, &mut turn).await;
+        let planned = plan(repository, rails, (ids, turns, needs), &ask, &mut turn).await;
         let (batch, change) = match planned {
             Ok(planned) => planned,
             Err(SchedulePayoutsError::Store(error)) => return Err(error.into()),
@@ -198,23 +202,53 @@ pub async fn schedule_payouts(
 async fn plan(
     repository: &dyn PayoutRepository,
     rails: &Rails,
-    (ids, turns, now): (&dyn Ids, &Turns, Timestamp),
+    (ids, turns, needs): (&dyn Ids, &Turns, &Needs),
     ask: &SchedulePayouts,
     turn: &mut Option<Turn>,
 ) -> Result<(Batch, Change), SchedulePayoutsError> {
-    let version = model_in_force(repository, ask, now).await?;
+    let currency = ask.amount.currency;
+    let asked = needs.of(&ask.project, currency);
+    let Basis { now, in_force, policy, recipients, counters } = basis(repository, needs, ask, &asked).await?;
+    let version = match in_force {
+        InForce::ProjectUnknown => return Err(SchedulePayoutsError::ProjectNotFound(ask.project.clone())),
+        InForce::Nothing => return Err(SplitInvalid::NoEffectiveModel.into()),
+        InForce::Version(version) => *version,
+    };
     let model = check(&version.spec, "")?;
+    let mut counters = Some(counters);
     if turn.is_none() && !model.counted().is_empty() {
         *turn = Some(turns.wait(&ask.project).await);
+        // Whoever had the turn before counted.
+        counters = None;
     }
     let day = Day::of(ask.as_of.unwrap_or(now));
     let project = Some((&ask.project, version.version));
-    let occasion = Occasion { project, currency: ask.amount.currency, day };
-    let facts = Facts::read(repository, rails, &model, occasion).await?;
+    let known = Known { asked: Arc::clone(&asked), recipients, counters };
+    let mut facts = Facts::read(repository, rails, &model, Occasion { project, currency, day }, known).await?;
+    if facts.need != *asked {
+        needs.remember(&ask.project, currency, std::mem::take(&mut facts.need));
+    }
     let calculation = facts.calculate(&model, ask.amount, &ask.deductions, calculation::Detail::None)?;
     let mut draft = draft(ask, &version, &calculation, (ids, now));
-    plan_new_batch(repository, rails, &mut draft.batch, &draft.items, now).await?;
+    plan_new_batch(repository, rails, &policy_of(policy)?, &mut draft.batch, &draft.items, now).await?;
     Ok(book(ask, draft, &model, &facts, &calculation, (ids, now))?)
+}
+
+async fn basis(
+    repository: &dyn PayoutRepository,
+    needs: &Needs,
+    ask: &SchedulePayouts,
+    need: &Need,
+) -> Result<Basis, StoreError> {
+    let Need { recipients, counters } = need;
+    let (recipients, counters) = (recipients.clone(), counters.clone());
+    let wanted = Wanted { project: ask.project.clone(), as_of: ask.as_of, recipients, counters };
+    let basis = repository.basis(&wanted).await;
+    if let Err(StoreError::Corrupt(_)) = basis {
+        // What cannot be read may be something that nobody needs any more.
+        needs.remember(&ask.project, ask.amount.currency, Need::default());
+    }
+    basis
 }
 
 async fn refuse_a_second_time(
@@ -230,18 +264,6 @@ async fn refuse_a_second_time(
 fn already_scheduled(existing: Batch, ask: &SchedulePayouts) -> SchedulePayoutsError {
     let request_matches = existing.release().is_some_and(|release| release.fingerprint == ask.fingerprint());
     SchedulePayoutsError::AlreadyScheduled { escrow: ask.escrow.clone(), existing: Box::new(existing), request_matches }
-}
-
-async fn model_in_force(
-    repository: &dyn PayoutRepository,
-    ask: &SchedulePayouts,
-    now: Timestamp,
-) -> Result<ModelVersion, SchedulePayoutsError> {
-    match repository.model_in_force(&ask.project, ask.as_of.unwrap_or(now)).await? {
-        InForce::ProjectUnknown => Err(SchedulePayoutsError::ProjectNotFound(ask.project.clone())),
-        InForce::Nothing => Err(SplitInvalid::NoEffectiveModel.into()),
-        InForce::Version(version) => Ok(*version),
-    }
 }
 
 /// The commit may have been applied or not: if the batch is there, it is ours or somebody else's.

@@ -38,6 +38,13 @@ pub trait PayoutRepository: Send + Sync {
     /// [`StoreError`].
     async fn model_in_force(&self, project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError>;
 
+    /// What a release is booked on, as of one moment: what [`Self::model_in_force`], [`Self::policy`],
+    /// [`Self::recipients`] and [`Self::counters`] would answer then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn basis(&self, wanted: &Wanted) -> Result<Basis, StoreError>;
+
     /// The newest version of a project's model, a draft included.
     ///
     /// # Errors
@@ -168,6 +175,34 @@ pub trait PayoutRepository: Send + Sync {
     /// # Errors
     /// [`CommitError`]. Unless it is [`CommitError::Unclear`], nothing was applied.
     async fn commit(&self, change: Change) -> Result<(), CommitError>;
+}
+
+/// What a release wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whose model.
+    pub project: ProjectId,
+    /// The instant that chooses the version; now, if absent.
+    pub as_of: Option<Timestamp>,
+    /// Whom the model is likely to pay.
+    pub recipients: Vec<RecipientId>,
+    /// What the split is likely to depend on.
+    pub counters: Vec<CounterKey>,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Basis {
+    /// When that was, by the clock that everybody agrees on.
+    pub now: Timestamp,
+    /// The model.
+    pub in_force: InForce,
+    /// The policy in force; none if nobody ever set one.
+    pub policy: Option<PolicyVersion>,
+    /// Those of the wanted recipients that are registered, in any order.
+    pub recipients: Vec<Stored<Recipient>>,
+    /// Those of the wanted counters that exist, in any order.
+    pub counters: Vec<StoredCounter>,
 }
 
 /// What a project's model is at an instant.

@@ -2,7 +2,7 @@
 
 use super::{
     SplitInvalid, check,
-    facts::{Facts, Occasion},
+    facts::{Facts, Known, Occasion},
     split_error,
 };
 use crate::{
@@ -131,7 +131,7 @@ pub async fn calculate_revenue(
     let model = if project.is_some() { check(&spec, at)? } else { check_inline(&spec, at)? };
     let day = Day::of(as_of);
     let occasion = Occasion { project: project.as_ref().zip(model_version), currency: ask.amount.currency, day };
-    let facts = Facts::read(repository, rails, &model, occasion).await?;
+    let facts = Facts::read(repository, rails, &model, occasion, Known::default()).await?;
     let calculation = facts.calculate(&model, ask.amount, &ask.deductions, ask.detail)?;
     let name = |step: &Movement| facts.key(step).map_or_else(|| counter_name(&model, step), |key| key.to_string());
     let movements = calculation.movements.iter().map(|step| (name(step), step.recipient.clone(), step.add)).collect();

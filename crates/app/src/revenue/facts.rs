@@ -1,8 +1,9 @@
 //! Everything beside the model that a calculation depends on: what is known of the recipients, and what was counted.
 
+use super::needs::Need;
 use crate::{
-    change::{Cause, Count, Reason},
-    ports::{PayoutRepository, Rails, StoreError},
+    change::{Cause, Count, Reason, Stored},
+    ports::{PayoutRepository, Rails, StoreError, repository::StoredCounter},
 };
 use domain::{
     calculation::{
@@ -19,7 +20,10 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// For whom and when.
 #[derive(Clone, Copy)]
@@ -30,10 +34,22 @@ pub(crate) struct Occasion<'a> {
     pub(crate) day: Day,
 }
 
+/// What was read before: nobody asks for that again.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// What was asked for: what of it was not found is not there.
+    pub(crate) asked: Arc<Need>,
+    pub(crate) recipients: Vec<Stored<Recipient>>,
+    /// None, if they may have moved since.
+    pub(crate) counters: Option<Vec<StoredCounter>>,
+}
+
 /// What is known.
 pub(crate) struct Facts {
     pub(crate) parties: Vec<Party>,
     pub(crate) counts: Vec<i64>,
+    /// Of whom and what it was to be known.
+    pub(crate) need: Need,
     model_keys: Vec<CounterKey>,
     counters: HashMap<CounterKey, (i64, u32)>,
     currency: Currency,
@@ -59,17 +75,23 @@ pub(crate) fn granularity_minor(recipient: Option<&Recipient>, currency: Currenc
 }
 
 impl Facts {
-    /// Reads them: recipients first, then every counter at once.
+    /// Reads what is not known of them: recipients first, then every counter at once.
     pub(crate) async fn read(
         repository: &dyn PayoutRepository,
         rails: &Rails,
         model: &RevenueModel,
         occasion: Occasion<'_>,
+        known: Known,
     ) -> Result<Self, StoreError> {
         let Occasion { project, currency, day } = occasion;
-        let known = repository.recipients(model.recipients()).await?;
+        let Known { asked, recipients, counters } = known;
+        let recipients = if asked.covers_recipients(model.recipients()) {
+            recipients
+        } else {
+            repository.recipients(model.recipients()).await?
+        };
         let known: HashMap<&RecipientId, &Recipient> =
-            known.iter().map(|stored| (&stored.value.id, &stored.value)).collect();
+            recipients.iter().map(|stored| (&stored.value.id, &stored.value)).collect();
         let model_keys = project.map(|(project, version)| model.counter_keys(project, version, currency));
         let model_keys = model_keys.unwrap_or_default();
         let rules: Vec<Vec<&TaxRule>> =
@@ -81,7 +103,10 @@ impl Facts {
             keys.push(CounterKey::debt(who, currency));
             keys.extend(rules.iter().filter_map(|rule| tax_key(who, currency, rule, day)));
         }
-        let stored = repository.counters(&keys).await?;
+        let stored = match counters {
+            Some(counters) if asked.covers_counters(&keys) => counters,
+            _ => repository.counters(&keys).await?,
+        };
         let counters: HashMap<CounterKey, (i64, u32)> =
             stored.into_iter().map(|counter| (counter.key, (counter.value, counter.revision))).collect();
         let value = |key: &CounterKey| counters.get(key).map_or(0, |(value, _)| *value);
@@ -102,7 +127,8 @@ impl Facts {
             });
         }
         let counts = model_keys.iter().map(value).collect();
-        Ok(Self { parties, counts, model_keys, counters, currency, day })
+        let need = Need { recipients: model.recipients().to_vec(), counters: keys };
+        Ok(Self { parties, counts, need, model_keys, counters, currency, day })
     }
 
     /// The split of an amount, as of the day for which they were read.

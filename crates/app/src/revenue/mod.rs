@@ -3,6 +3,7 @@
 pub mod calculate_revenue;
 pub(crate) mod facts;
 pub mod finish_reversal;
+pub mod needs;
 pub mod publish_revenue_model;
 pub mod reverse_revenue;
 mod split;

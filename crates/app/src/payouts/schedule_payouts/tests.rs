@@ -14,11 +14,9 @@ use domain::{
     tax::{TaxProfile, TaxRule},
 };
 
-/// A store that answers nothing but that nobody set a policy.
-fn store() -> MockPayoutRepository {
-    let mut store = MockPayoutRepository::new();
-    store.expect_policy().returning(|| Ok(None));
-    store
+/// What is known of a project before anybody's needs are.
+fn known(in_force: InForce) -> Basis {
+    Basis { now: now(), in_force, policy: None, recipients: Vec::new(), counters: Vec::new() }
 }
 
 fn ask() -> SchedulePayouts {
@@ -36,9 +34,9 @@ fn ask() -> SchedulePayouts {
 
 /// A repository where nothing is scheduled yet and the model is 70/30 with a fee of 5 %.
 fn fresh() -> MockPayoutRepository {
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
-    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_basis().returning(|_| Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))));
     repository.expect_recipients().returning(|_| Ok(vec![]));
     repository.expect_counters().returning(|_| Ok(vec![]));
     repository
@@ -51,7 +49,7 @@ async fn schedule(repository: &MockPayoutRepository, ask: SchedulePayouts) -> Re
         &rails(rail("simulator", true)),
         &Counting::default(),
         &Turns::default(),
-        now(),
+        &Needs::default(),
         ask,
         &remember,
     )
@@ -137,9 +135,9 @@ async fn execution_waits_for_its_time_and_the_past_means_at_once() {
 
 #[tokio::test]
 async fn who_may_not_be_paid_yet_is_held_with_what_they_are_owed() {
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
-    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_basis().returning(|_| Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))));
     repository.expect_counters().returning(|_| Ok(vec![]));
     repository.expect_recipients().returning(|_| {
         let mut taxed = recipient("rec_ana", RecipientStatus::Pending);
@@ -163,7 +161,7 @@ async fn a_stranger_is_paid_only_where_the_rail_pays_strangers() {
     });
     let real = rails(rail("real_bank", false));
     let remember = Remembering::nothing();
-    schedule_payouts(&repository, &real, &Counting::default(), &Turns::default(), now(), ask(), &remember)
+    schedule_payouts(&repository, &real, &Counting::default(), &Turns::default(), &Needs::default(), ask(), &remember)
         .await
         .unwrap();
     let change = receiver.recv().unwrap();
@@ -179,7 +177,7 @@ async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches()
     let (first, _) = committed(fresh(), ask()).await;
     for (amount, matches) in [(200_000, true), (200_001, false)] {
         let mut repository = taken(&first);
-        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_basis().returning(|_| Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))));
         repository.expect_recipients().returning(|_| Ok(vec![]));
         repository.expect_counters().returning(|_| Ok(vec![]));
         let again = SchedulePayouts { amount: usd(amount), actor: Actor::of(&"usr_other".parse().unwrap()), ..ask() };
@@ -192,7 +190,7 @@ async fn the_same_escrow_again_names_the_batch_and_whether_the_request_matches()
 
 /// A repository where the escrow is this batch already.
 fn taken(batch: &Batch) -> MockPayoutRepository {
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     let existing = batch.clone();
     repository.expect_batch_by_escrow().once().returning(move |_| Ok(Some(existing.clone())));
     let duplicate = || CommitError::Duplicate(DuplicateKey::Escrow("esc_1".parse().unwrap()));
@@ -205,7 +203,7 @@ async fn an_escrow_that_is_taken_comes_before_whatever_else_is_wrong() {
     let (first, _) = committed(fresh(), ask()).await;
     for in_force in [InForce::ProjectUnknown, InForce::Nothing] {
         let mut repository = taken(&first);
-        repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
+        repository.expect_basis().returning(move |_| Ok(known(in_force.clone())));
         assert_eq!(code(schedule(&repository, ask()).await), ("already_scheduled", Class::Conflict));
     }
 }
@@ -214,9 +212,9 @@ async fn an_escrow_that_is_taken_comes_before_whatever_else_is_wrong() {
 async fn a_key_of_another_request_is_refused_but_after_the_escrow() {
     let (first, _) = committed(fresh(), ask()).await;
     for (existing, expected) in [(Some(first), "already_scheduled"), (None, "idempotency_key_reused")] {
-        let mut repository = store();
+        let mut repository = MockPayoutRepository::new();
         repository.expect_batch_by_escrow().once().returning(move |_| Ok(existing.clone()));
-        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_basis().returning(|_| Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))));
         repository.expect_recipients().returning(|_| Ok(vec![]));
         repository.expect_counters().returning(|_| Ok(vec![]));
         repository.expect_commit().once().returning(|_| Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)));
@@ -243,9 +241,17 @@ async fn what_is_remembered_of_the_batch_is_committed_with_it() {
         Ok(())
     });
     let rails = rails(rail("simulator", true));
-    schedule_payouts(&repository, &rails, &Counting::default(), &Turns::default(), now(), ask(), &remember_name())
-        .await
-        .unwrap();
+    schedule_payouts(
+        &repository,
+        &rails,
+        &Counting::default(),
+        &Turns::default(),
+        &Needs::default(),
+        ask(),
+        &remember_name(),
+    )
+    .await
+    .unwrap();
     assert_eq!(committed(fresh(), ask()).await.1.remember, None);
 }
 
@@ -254,6 +260,43 @@ async fn a_key_that_another_request_used_meanwhile_is_refused_at_once() {
     let mut repository = fresh();
     repository.expect_commit().once().returning(|_| Err(CommitError::Duplicate(DuplicateKey::IdempotencyKey)));
     assert_eq!(code(schedule(&repository, ask()).await), ("idempotency_key_reused", Class::Invalid));
+}
+
+/// Releases of one project, one after the other, with what the first needed known to the second.
+async fn released_twice(repository: &MockPayoutRepository) {
+    let needs = Needs::default();
+    for _ in 0..2 {
+        let (rails, ids, turns) = (rails(rail("simulator", true)), Counting::default(), Turns::default());
+        schedule_payouts(repository, &rails, &ids, &turns, &needs, ask(), &Remembering::nothing()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_the_last_release_needed_the_next_one_asks_for_at_once() {
+    let mut repository = MockPayoutRepository::new();
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    repository.expect_basis().times(2).returning(move |wanted| {
+        noted.lock().unwrap().push((wanted.recipients.len(), wanted.counters.len()));
+        Ok(known(InForce::Version(Box::new(version(seventy_thirty())))))
+    });
+    repository.expect_recipients().once().returning(|_| Ok(vec![]));
+    repository.expect_counters().once().returning(|_| Ok(vec![]));
+    repository.expect_commit().times(2).returning(|_| Ok(()));
+    released_twice(&repository).await;
+    assert_eq!(*asked.lock().unwrap(), [(0, 0), (2, 4)]);
+}
+
+#[tokio::test]
+async fn whoever_waited_for_their_turn_reads_again_what_is_counted() {
+    let counts = r#"{"currency":"USD","steps":[{"type":"recoup","key":"advance","lines":[{"recipientId":"rec_ana","principal":100}]},
+        {"type":"share","lines":[{"recipientId":"rec_ben","weight":1}]}]}"#;
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_basis().times(2).returning(move |_| Ok(known(InForce::Version(Box::new(version(spec(counts)))))));
+    repository.expect_recipients().once().returning(|_| Ok(vec![]));
+    repository.expect_counters().times(2).returning(|_| Ok(vec![]));
+    repository.expect_commit().times(2).returning(|_| Ok(()));
+    released_twice(&repository).await;
 }
 
 #[tokio::test]
@@ -270,23 +313,23 @@ async fn project_and_model_are_checked_in_that_order() {
         (InForce::Nothing, ("split_invalid", Class::Invalid)),
         (InForce::Version(Box::new(version(spec(r#"{"steps":[]}"#)))), ("split_invalid", Class::Invalid)),
     ] {
-        let mut repository = store();
+        let mut repository = MockPayoutRepository::new();
         repository.expect_batch_by_escrow().returning(|_| Ok(None));
-        repository.expect_model_in_force().returning(move |_, _| Ok(in_force.clone()));
+        repository.expect_basis().returning(move |_| Ok(known(in_force.clone())));
         assert_eq!(code(schedule(&repository, ask()).await), expected);
     }
 }
 
 #[tokio::test]
 async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_split() {
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
     repository.expect_recipients().returning(|_| Ok(vec![]));
     repository.expect_counters().returning(|_| Ok(vec![]));
-    repository.expect_model_in_force().returning(|_, _| {
-        Ok(InForce::Version(Box::new(version(spec(
+    repository.expect_basis().returning(|_| {
+        Ok(known(InForce::Version(Box::new(version(spec(
             r#"{"currency":"EUR","steps":[{"type":"share","lines":[{"recipientId":"rec_a","weight":1}]}]}"#,
-        )))))
+        ))))))
     });
     let error = schedule(&repository, ask()).await.unwrap_err();
     assert_eq!((error.code(), error.details()[0].code), ("split_invalid", "currency_mismatch"));
@@ -300,19 +343,19 @@ async fn a_currency_or_deductions_that_do_not_fit_are_told_as_details_of_the_spl
 #[tokio::test]
 async fn every_failure_of_the_store_is_unavailable_and_never_a_conflict() {
     let unavailable = ("unavailable", Class::Unavailable);
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Err(down()));
-    repository.expect_model_in_force().returning(|_, _| Ok(InForce::ProjectUnknown));
+    repository.expect_basis().returning(|_| Ok(known(InForce::ProjectUnknown)));
     assert_eq!(code(schedule(&repository, ask()).await), unavailable);
 
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
-    repository.expect_model_in_force().returning(|_, _| Err(down()));
+    repository.expect_basis().returning(|_| Err(down()));
     assert_eq!(code(schedule(&repository, ask()).await), unavailable);
 
-    let mut repository = store();
+    let mut repository = MockPayoutRepository::new();
     repository.expect_batch_by_escrow().returning(|_| Ok(None));
-    repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+    repository.expect_basis().returning(|_| Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))));
     repository.expect_recipients().returning(|_| Err(down()));
     assert_eq!(code(schedule(&repository, ask()).await), unavailable);
 
@@ -326,9 +369,9 @@ async fn after_an_unclear_commit_the_escrow_is_read_again() {
     // It was applied: ours is found.
     let (ours, _) = committed(fresh(), ask()).await;
     let read_back = |found: Result<Option<Batch>, ()>| {
-        let mut repository = store();
+        let mut repository = MockPayoutRepository::new();
         repository.expect_batch_by_escrow().once().returning(move |_| found.clone().map_err(|()| down()));
-        repository.expect_model_in_force().returning(|_, _| Ok(InForce::Version(Box::new(version(seventy_thirty())))));
+        repository.expect_basis().returning(|_| Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))));
         repository.expect_counters().returning(|_| Ok(vec![]));
         repository.expect_recipients().returning(|_| Ok(vec![]));
         repository.expect_counters().returning(|_| Ok(vec![]));

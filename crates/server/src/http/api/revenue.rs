@@ -273,11 +273,10 @@ responses! {
     errors [NotFound]
 }
 
-/// Asks the use case, now.
+/// Asks the use case.
 pub(super) async fn schedule(service: &Service, ask: SchedulePayouts, remember: &Remembering<Batch>) -> Answer<Batch> {
-    let Service { repository, rails, ids, turns, .. } = service;
-    let now = service.now().await?;
-    Ok(schedule_payouts(repository.as_ref(), rails, ids.as_ref(), turns, now, ask, remember).await?)
+    let Service { repository, rails, ids, turns, needs, .. } = service;
+    Ok(schedule_payouts(repository.as_ref(), rails, ids.as_ref(), turns, needs, ask, remember).await?)
 }
 
 pub(super) fn scheduled(batch: &Batch) -> ScheduleAnswer {

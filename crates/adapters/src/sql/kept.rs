@@ -1,0 +1,200 @@
+//! A connection to `PostgreSQL` that is kept from one group to the next. The pool asks each that comes back whether it
+//! still lives, which takes as long as a small statement does.
+//!
+//! What was kept may have died meanwhile, with all others, when the database was restarted. That is noticed before
+//! anything was written: another one is taken.
+
+use super::{Sql, WRITERS_MAX, dialect::Dialect};
+use async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    sqlx::{
+        self, AssertSqlSafe, PgConnection, Postgres,
+        pool::PoolConnection,
+        postgres::{PgQueryResult, PgRow},
+        query::Query,
+    },
+};
+use sea_query_sqlx::SqlxValues;
+use tokio::sync::Mutex;
+
+/// The connection, once there is one. Always none on SQLite, where the one that writes is everybody's.
+#[derive(Default)]
+pub(super) struct Kept(Option<PoolConnection<Postgres>>);
+
+impl Kept {
+    async fn connection(&mut self, sql: &Sql) -> Result<&mut PgConnection, DbErr> {
+        let connection = match self.0.take() {
+            Some(connection) => connection,
+            None => sql.writer().get_postgres_connection_pool().acquire().await.map_err(failed)?,
+        };
+        Ok(self.0.insert(connection))
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) async fn begin(&mut self, sql: &Sql) -> Result<Write<'_>, DbErr> {
+        if sql.dialect() == Dialect::Sqlite {
+            return Ok(Write::Pooled(sql.begin_write().await?));
+        }
+        let mut dead = 0;
+        while let Err(error) = say(self.connection(sql).await?, "BEGIN").await {
+            self.give_up(error, &mut dead)?;
+        }
+        Ok(Write::Kept(Transaction { connection: Mutex::new(&mut self.0), is_over: false }))
+    }
+
+    /// Asks one question.
+    pub(super) async fn query_all(&mut self, sql: &Sql, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if sql.dialect() == Dialect::Sqlite {
+            return sql.reader().query_all_raw(statement).await;
+        }
+        let mut dead = 0;
+        loop {
+            match rows(self.connection(sql).await?, statement.clone()).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => self.give_up(error, &mut dead)?,
+            }
+        }
+    }
+
+    /// If it is the connection that died, another one is tried; more often than there are connections it is not that.
+    fn give_up(&mut self, error: sqlx::Error, dead: &mut u32) -> Result<(), DbErr> {
+        self.0 = None;
+        *dead += 1;
+        if is_dead(&error) && *dead <= WRITERS_MAX { Ok(()) } else { Err(failed(error)) }
+    }
+}
+
+/// A transaction that writes. Dropped before its end, it is rolled back.
+pub(super) enum Write<'c> {
+    Pooled(DatabaseTransaction),
+    Kept(Transaction<'c>),
+}
+
+pub(super) struct Transaction<'c> {
+    /// Always there. Whoever writes has it for themselves; only that the compiler cannot see.
+    connection: Mutex<&'c mut Option<PoolConnection<Postgres>>>,
+    is_over: bool,
+}
+
+impl Write<'_> {
+    pub(super) async fn commit(self) -> Result<(), DbErr> {
+        match self {
+            Self::Pooled(write) => write.commit().await,
+            Self::Kept(write) => write.end("COMMIT").await,
+        }
+    }
+
+    pub(super) async fn roll_back(self) -> Result<(), DbErr> {
+        match self {
+            Self::Pooled(write) => write.rollback().await,
+            Self::Kept(write) => write.end("ROLLBACK").await,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    async fn end(mut self, how: &'static str) -> Result<(), DbErr> {
+        say(there(self.connection.get_mut()).map_err(failed)?, how).await.map_err(failed)?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Some(mut connection) = self.connection.get_mut().take()
+        {
+            // Nobody is to go on where this one stopped.
+            connection.close_on_drop();
+        }
+    }
+}
+
+fn there(connection: &mut Option<PoolConnection<Postgres>>) -> Result<&mut PgConnection, sqlx::Error> {
+    connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+}
+
+#[async_trait]
+impl ConnectionTrait for Write<'_> {
+    fn get_database_backend(&self) -> DbBackend {
+        match self {
+            Self::Pooled(write) => write.get_database_backend(),
+            Self::Kept(_) => DbBackend::Postgres,
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Pooled(write) => write.execute_raw(statement).await,
+            Self::Kept(write) => {
+                let mut connection = write.connection.lock().await;
+                let done = query(statement).execute(there(&mut connection).map_err(failed)?).await;
+                Ok(done.map_err(failed)?.into())
+            }
+        }
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Pooled(write) => write.execute_unprepared(sql).await,
+            Self::Kept(write) => {
+                let mut connection = write.connection.lock().await;
+                let done = say(there(&mut connection).map_err(failed)?, sql).await;
+                Ok(done.map_err(failed)?.into())
+            }
+        }
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        match self {
+            Self::Pooled(write) => write.query_one_raw(statement).await,
+            Self::Kept(write) => {
+                let mut connection = write.connection.lock().await;
+                let found = query(statement).fetch_optional(there(&mut connection).map_err(failed)?).await;
+                Ok(found.map_err(failed)?.map(PgRow::into))
+            }
+        }
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match self {
+            Self::Pooled(write) => write.query_all_raw(statement).await,
+            Self::Kept(write) => {
+                let mut connection = write.connection.lock().await;
+                rows(there(&mut connection).map_err(failed)?, statement).await.map_err(failed)
+            }
+        }
+    }
+}
+
+/// Says something that needs no values.
+async fn say(connection: &mut PgConnection, sql: &str) -> Result<PgQueryResult, sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await
+}
+
+/// As SeaORM does it.
+fn query(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+    let Statement { sql, values, .. } = statement;
+    let values = values.unwrap_or_else(|| sea_orm::Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))
+}
+
+async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
+    Ok(query(statement).fetch_all(connection).await?.into_iter().map(PgRow::into).collect())
+}
+
+fn failed(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Whether the connection is broken, or the database says goodbye on it.
+fn is_dead(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // 57P01, 57P02, 57P03: it shuts down, it crashed, it is not there yet.
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
