@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{
     sync::Notify,
-    task::{AbortHandle, JoinSet},
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 
@@ -101,13 +101,13 @@ async fn cry(writer: DatabaseConnection, name: Arc<str>, work: Arc<Work>) {
 
 /// Rings here whenever another process tells something.
 async fn listen(options: PgConnectOptions, name: Arc<str>, work: Arc<Work>) {
-    let heard = Arc::new(Notify::new());
+    let heard = Notify::new();
     let ring = whenever(&heard, || async { work.hear() });
     tokio::join!(ring, keep_hearing(options, name, &heard));
 }
 
 /// However a listener ends, there is another one after a while.
-async fn keep_hearing(options: PgConnectOptions, name: Arc<str>, heard: &Arc<Notify>) {
+async fn keep_hearing(options: PgConnectOptions, name: Arc<str>, heard: &Notify) {
     let mut is_told = false;
     loop {
         match in_time(listener(&options)).await {
@@ -115,11 +115,7 @@ async fn keep_hearing(options: PgConnectOptions, name: Arc<str>, heard: &Arc<Not
                 is_told = false;
                 // What was told while nobody listened.
                 heard.notify_one();
-                // Apart, for it may panic: the driver does at what it did not expect, and whoever may use the database
-                // may cry a word that is no text. It ends with this task.
-                let mut apart = JoinSet::new();
-                apart.spawn(hear(listener, name.clone(), heard.clone()));
-                let ended = apart.join_next().await;
+                let ended = hear(listener, &name, heard).await;
                 tracing::debug!(ended = ?ended, "a listener ended; another one follows");
             }
             Err(error) if !is_told => {
@@ -142,10 +138,10 @@ async fn listener(options: &PgConnectOptions) -> Result<PgListener, Error> {
 }
 
 /// Until the connection is gone.
-async fn hear(mut listener: PgListener, name: Arc<str>, heard: Arc<Notify>) -> Result<(), Error> {
+async fn hear(mut listener: PgListener, name: &str, heard: &Notify) -> Result<(), Error> {
     loop {
         match timeout(QUIET, listener.try_recv()).await {
-            Ok(Ok(Some(cry))) if cry.payload() == &*name => {}
+            Ok(Ok(Some(cry))) if cry.payload() == name => {}
             Ok(Ok(Some(_))) => heard.notify_one(),
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),
