@@ -20,6 +20,7 @@ mod leases;
 mod lines;
 mod lists;
 mod models;
+mod neighbours;
 mod outbox;
 mod outcomes;
 mod owed;

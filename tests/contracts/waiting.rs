@@ -13,9 +13,10 @@ use std::time::Duration;
 
 /// Much less than [`AT_MOST`], and much more than a busy machine needs to notice.
 const SOON: Duration = Duration::from_secs(10);
+/// So long a worker of these tests waits for a job that nobody tells it of.
 const AT_MOST: Duration = Duration::from_secs(120);
 
-async fn assert_soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn assert_soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, what).await.expect("it does not wait that long")
 }
 
@@ -28,7 +29,7 @@ pub async fn waiting_ends_after_its_time(bench: &dyn Bench) {
 }
 
 /// Waits as a worker does, and answers once it has a job.
-fn worker(ports: &Ports) -> tokio::task::JoinHandle<()> {
+pub(super) fn worker(ports: &Ports) -> tokio::task::JoinHandle<()> {
     let ports = ports.clone();
     tokio::spawn(async move {
         while ports.jobs.claim(1, LEASE).await.unwrap().is_empty() {

@@ -43,10 +43,12 @@ pub struct PostgresDatabase {
 impl PostgresDatabase {
     /// Creates it.
     pub async fn create() -> Self {
-        let server = std::env::var(URL_VARIABLE).unwrap_or_else(|_| {
-            panic!("{URL_VARIABLE} names no PostgreSQL server: run `cargo xtask test`, which finds or starts one")
-        });
-        Self::created(server, "").await
+        Self::created(server(), "").await
+    }
+
+    /// One that takes any bytes for text.
+    pub async fn of_bytes() -> Self {
+        Self::created(server(), "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'").await
     }
 
     /// A new one with all that is in this one, to which nobody may be connected.
@@ -79,6 +81,12 @@ impl Drop for PostgresDatabase {
             println!("database {} is left behind", self.name);
         }
     }
+}
+
+fn server() -> String {
+    std::env::var(URL_VARIABLE).unwrap_or_else(|_| {
+        panic!("{URL_VARIABLE} names no PostgreSQL server: run `cargo xtask test`, which finds or starts one")
+    })
 }
 
 async fn administer(server: &str, statement: &str) {

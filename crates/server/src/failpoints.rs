@@ -267,6 +267,7 @@ impl Points {
         if is_now(&self.pause) {
             eprintln!("disburse: pauses at {point}:{n}");
             signal("STOP");
+            stands_still();
             eprintln!("disburse: goes on from {point}:{n}");
         }
     }
@@ -303,6 +304,20 @@ fn signal(name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &std::process::id().to_string()]).status();
     if !sent.is_ok_and(|status| status.success()) {
         eprintln!("disburse: `kill -{name}` does not work here");
+    }
+}
+
+/// Returns once the process was stopped and goes on. `kill` is done as soon as the signal waits, which any thread of ours
+/// may take, and on a busy machine late: until then this one would go on, into what it was to stop before. From the moment
+/// that it is taken nobody comes back from the kernel, this thread neither.
+fn stands_still() {
+    const STOP: u32 = 19;
+    let waits = |status: String| {
+        let signals = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).map(str::trim);
+        signals.and_then(|set| u64::from_str_radix(set, 16).ok()).is_some_and(|set| set & 1 << (STOP - 1) != 0)
+    };
+    while std::fs::read_to_string("/proc/self/status").is_ok_and(waits) {
+        std::thread::yield_now();
     }
 }
 

@@ -24,7 +24,7 @@ const JOB_LEASE: Duration = Duration::from_secs(15);
 /// Places for jobs: so many are done side by side. What they read and commit at the same time, they read and commit
 /// together.
 const JOBS_AT_ONCE: u32 = 32;
-/// The net under the wake-up: how long a job of another process waits at most.
+/// The net under the wake-up: how long a job of another process waits at most, if nobody tells us of it.
 const JOB_POLL: Duration = Duration::from_millis(500);
 /// How long events are ours while they are delivered.
 const EVENT_LEASE: Duration = Duration::from_secs(30);

@@ -150,6 +150,9 @@ impl JobQueue for Sql {
     }
 
     async fn wait(&self, at_most: Duration) {
+        if let Some(neighbours) = &self.shared.neighbours {
+            neighbours.listen();
+        }
         self.work().wait(at_most).await;
     }
 }

@@ -11,6 +11,7 @@
 //! * `execution`: batches that are to be paid, many in one look
 //! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
+//! * `notify`: other processes are told, and heard
 //! * `idempotency`: keys of requests that may be sent again
 //! * `queries`, `books`: pages, and what the books are compared with
 //! * `clock`: the time that everybody agrees on; `durability`: whether what was committed stays
@@ -34,6 +35,7 @@ mod idempotency;
 mod kept;
 mod load;
 mod migration;
+mod notify;
 mod queries;
 mod queue;
 mod reads;
@@ -48,6 +50,7 @@ pub use migration::MigrationStatus;
 use crate::sqlite::never_reuse_what_is_unclear;
 use dialect::Dialect;
 use group::Committer;
+use notify::Neighbours;
 use queue::Queue;
 use reads::Reads;
 use sea_orm::{
@@ -100,7 +103,9 @@ struct Shared {
     /// Changes that wait to be committed.
     commits: Queue<Committer>,
     reads: Reads,
-    work: Work,
+    work: Arc<Work>,
+    /// None on SQLite: processes that share a file poll.
+    neighbours: Option<Neighbours>,
     /// By the clock that is never set.
     opened_at: std::time::Instant,
 }
@@ -127,8 +132,9 @@ impl Sql {
             return Err(SqlError::UnknownScheme);
         };
         let opened_at = std::time::Instant::now();
-        let (commits, reads, work) = (Queue::default(), Reads::default(), Work::default());
-        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, commits, reads, work, opened_at }) })
+        let (commits, reads, work) = (Queue::default(), Reads::default(), Arc::<Work>::default());
+        let neighbours = (dialect == Dialect::Postgres).then(|| Neighbours::of(writer.clone(), work.clone()));
+        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, commits, reads, work, neighbours, opened_at }) })
     }
 
     /// The pool of connections, for those who look at rows directly.

@@ -12,13 +12,25 @@ pub(super) struct Work {
     told: AtomicU64,
     seen: AtomicU64,
     bell: Notify,
+    news: Notify,
 }
 
 impl Work {
     /// There is something to claim: committed, so that a claim from now on finds it.
     pub(super) fn tell(&self) {
+        self.hear();
+        self.news.notify_one();
+    }
+
+    /// Another process says so. Who told everybody is not answered: that would go round for ever.
+    pub(super) fn hear(&self) {
         self.told.fetch_add(1, SeqCst);
         self.bell.notify_waiters();
+    }
+
+    /// Something was told here that other processes do not know of. However much it was, it is news once.
+    pub(super) fn news(&self) -> &Notify {
+        &self.news
     }
 
     /// What a claim that starts now will see.
