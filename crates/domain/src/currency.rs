@@ -4,7 +4,7 @@
 //! with the published list kept in `tests/vectors/iso4217.json`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
 /// A currency that can be paid: a code of ISO 4217 with a minor unit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +58,7 @@ impl Currency {
     }
     /// Every accepted currency, in the order of the alphabet.
     pub fn all() -> impl Iterator<Item = Self> {
-        accepted().map(|(code, exponent)| Self { code: letters(code), exponent })
+        ALL.iter().copied()
     }
     /// The decimals of a code that is known but not payable and still has a minor unit (CLF has 4).
     pub fn exponent_of_unpayable(code: &str) -> Option<u8> {
@@ -66,9 +66,11 @@ impl Currency {
     }
 }
 
-fn accepted() -> impl Iterator<Item = (&'static str, u8)> {
-    ACCEPTED.split_ascii_whitespace().map(|code| (code, exponent_of(code)))
-}
+/// In the order of the alphabet: a release names its currency several times.
+static ALL: LazyLock<Vec<Currency>> = LazyLock::new(|| {
+    let codes = ACCEPTED.split_ascii_whitespace();
+    codes.map(|code| Currency { code: letters(code), exponent: exponent_of(code) }).collect()
+});
 
 fn exponent_of(code: &str) -> u8 {
     if NO_DECIMALS.contains(&code) {
@@ -93,8 +95,8 @@ impl FromStr for Currency {
         if text.len() != 3 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(CurrencyError::Malformed);
         }
-        if let Some((code, exponent)) = accepted().find(|(code, _)| *code == text) {
-            return Ok(Self { code: letters(code), exponent });
+        if let Ok(place) = ALL.binary_search_by(|one| one.code().cmp(text)) {
+            return Ok(ALL[place]);
         }
         if let Some((code, successor)) = WITHDRAWN.iter().find(|(code, _)| *code == text) {
             return Err(CurrencyError::Withdrawn { code, successor: *successor });

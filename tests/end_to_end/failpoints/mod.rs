@@ -31,7 +31,7 @@ static PROCESSES: Semaphore = Semaphore::const_new(4);
 
 /// Methods that the scenario does not come to, and why. The list of points is the program's: what is neither come to nor
 /// here is a failure, and so is what is here and come to.
-const UNREACHED: [(&str, &str); 38] = [
+const UNREACHED: [(&str, &str); 41] = [
     ("worker.queue.extend", "no job makes its lease longer"),
     ("worker.keys.claim", "requests come with keys, jobs do not"),
     ("worker.keys.give_up", "as above"),

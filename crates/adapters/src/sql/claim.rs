@@ -138,7 +138,7 @@ impl JobQueue for Sql {
 
     async fn release(&self, lease: &Lease, delay: Duration) -> Result<(), StoreError> {
         let sets = format!("leased = FALSE, run_at = {} + $3", self.dialect().now());
-        if self.change_held(lease, &sets, delay).await? {
+        if self.change_held(lease, &sets, delay).await? && delay.is_zero() {
             self.work().tell();
         }
         Ok(())

@@ -215,7 +215,7 @@ fn updates_of<'a>(group: &'a [&Change]) -> impl Iterator<Item = &'a Update> + Cl
 }
 
 /// Wakes jobs, and does with leases what the changes say; answers whether a job that was worked on is to be claimed
-/// again. In the order of their names, so that two writers never wait for each other crosswise.
+/// again at once. In the order of their names, so that two writers never wait for each other crosswise.
 async fn step_jobs(write: &Write<'_>, dialect: Dialect, group: &[&Change]) -> Result<bool, Refused> {
     let mut wakes: Vec<&Job> = group.iter().flat_map(|change| &change.wake).collect();
     wakes.sort_by_key(|job| job.id);
@@ -260,7 +260,7 @@ async fn make_anew(write: &Write<'_>, dialect: Dialect, job: &Job) -> Result<boo
     Ok(write.execute_raw(dialect.statement(sql, values)).await?.rows_affected() == 1)
 }
 
-/// Answers whether one of the jobs is to be claimed again. A lease that goes on is written as it is: that locks its job
+/// Answers whether one of the jobs is to be claimed again at once. A lease that goes on is written as it is: that locks its job
 /// until the commit, and nobody claims it before.
 async fn step_leases(write: &Write<'_>, dialect: Dialect, steps: &[&LeaseStep]) -> Result<bool, Refused> {
     let row = |step: &&LeaseStep| {
@@ -283,7 +283,7 @@ async fn step_leases(write: &Write<'_>, dialect: Dialect, steps: &[&LeaseStep]) 
                run_at = CASE WHEN word = 'keep' THEN run_at WHEN word = 'finish' OR woken THEN {now} ELSE due_at END,
                leased = leased AND word = 'keep', woken = woken AND word = 'keep'
              FROM step WHERE id = job AND attempt = had AND {is_leased}
-             RETURNING state = 'ready' AND NOT leased",
+             RETURNING state = 'ready' AND NOT leased AND run_at <= {now}",
             source.sql
         );
         let rows = write.query_all_raw(dialect.statement(sql, source.values)).await?;
