@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, length: Length) -> Result<String> {
             let url = databases.create(&format!("ledger_{place}_{round}"))?;
             databases.checkpoint()?;
             let rate = match place {
-                0 => writer::commit(workspace, &url, seconds)?,
+                0 => writer::commit(workspace, &url, 64, seconds)?,
                 _ => {
                     let (callers, batch) = if place == 1 { ("64", "1") } else { ("2", "64") };
                     let mut command = Command::new(&peer);
