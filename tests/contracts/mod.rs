@@ -16,6 +16,7 @@ mod durability;
 mod history;
 mod idempotency;
 mod jobs;
+mod kept;
 mod leases;
 mod lines;
 mod lists;

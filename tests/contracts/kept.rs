@@ -1,0 +1,50 @@
+//! Connections to PostgreSQL that are kept from one group to the next: when the database ends them, nobody is told so.
+
+use super::{
+    Ports,
+    sample::{insert, recipient},
+};
+use crate::harness::databases;
+use adapters::sql::Sql;
+use app::{
+    change::New,
+    ports::{CommitError, StoreError, repository::Wanted},
+};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use std::sync::Arc;
+
+/// The database says goodbye to whoever else uses it. Answers to how many.
+async fn end_all_others(sql: &Sql) -> i64 {
+    let ends = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let row = sql.database().query_one_raw(Statement::from_string(DbBackend::Postgres, ends)).await;
+    row.unwrap().expect("a row").try_get_by_index(0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_while_it_was_kept_is_replaced() {
+    let (sql, database) = databases::postgres().await;
+    let elsewhere = Sql::connect(database.url()).await.unwrap();
+    let ports = Ports::of(Arc::new(sql));
+    let now = ports.now().await;
+    let name = |turn: u32| format!("rec_{turn}");
+    let wanted = |turn| Wanted {
+        project: "prj_film".parse().unwrap(),
+        as_of: None,
+        recipients: vec![name(turn).parse().unwrap()],
+        counters: Vec::new(),
+    };
+    let store = |turn| ports.repository.commit(insert(New::Recipient(recipient(&name(turn), now))));
+    for turn in 0..20 {
+        let stored: Result<(), CommitError> = store(turn).await;
+        stored.unwrap();
+        if turn % 2 == 0 {
+            assert!(end_all_others(&elsewhere).await >= 1);
+        }
+        let found: Result<_, StoreError> = ports.repository.basis(&wanted(turn)).await;
+        assert_eq!(found.unwrap().recipients.len(), 1);
+        if turn % 3 == 0 {
+            assert!(end_all_others(&elsewhere).await >= 1);
+        }
+    }
+}
