@@ -58,6 +58,14 @@ async fn listens(sql: &Sql) {
     listeners(sql, 1).await;
 }
 
+/// Who waits there is told of what is committed here.
+async fn assert_heard(here: &Sql, there: &Sql) {
+    let is_claimed = worker(&ports(there));
+    tokio::time::sleep(A_WHILE).await;
+    ports(here).commit(enqueue(&job(ports(here).now().await))).await;
+    assert_soon(is_claimed).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_claimed_by_whoever_waits_in_another_process() {
     let (here, there, _database) = two_processes().await;
@@ -126,10 +134,7 @@ async fn a_listener_that_was_cut_off_listens_again_and_looks_for_what_it_missed(
         assert_soon(is_claimed).await.unwrap();
 
         listeners(&here, 1).await;
-        let is_claimed = worker(&ports(&there));
-        tokio::time::sleep(A_WHILE).await;
-        ports(&here).commit(enqueue(&job(ports(&here).now().await))).await;
-        assert_soon(is_claimed).await.unwrap();
+        assert_heard(&here, &there).await;
     }
 }
 
@@ -153,10 +158,7 @@ async fn a_listener_outlives_the_database() {
     })
     .await;
     listeners(&here, 1).await;
-    let is_claimed = worker(&ports(&there));
-    tokio::time::sleep(A_WHILE).await;
-    ports(&here).commit(enqueue(&job(ports(&here).now().await))).await;
-    assert_soon(is_claimed).await.unwrap();
+    assert_heard(&here, &there).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

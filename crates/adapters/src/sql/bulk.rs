@@ -106,13 +106,10 @@ pub(super) fn statements<T>(dialect: Dialect, all: Vec<T>) -> impl Iterator<Item
     whole.into_iter().chain(parts(in_parts))
 }
 
-/// Rows or values for a statement in which it does no harm to name one of them twice: on SQLite so many that few
-/// statements are prepared.
-pub(super) fn padded<T: Clone>(dialect: Dialect, mut all: Vec<T>) -> Vec<T> {
-    if dialect == Dialect::Sqlite
-        && all.len() > ROWS_FEW
-        && let Some(last) = all.last().cloned()
-    {
+/// The last one again, until there are 1, 2, 4, 8 and so on: for a statement in which it does no harm to name one
+/// twice, so that few are prepared.
+pub(super) fn padded<T: Clone>(mut all: Vec<T>) -> Vec<T> {
+    if let Some(last) = all.last().cloned() {
         all.resize(all.len().next_power_of_two(), last);
     }
     all

@@ -260,8 +260,8 @@ async fn make_anew(write: &Write<'_>, dialect: Dialect, job: &Job) -> Result<boo
     Ok(write.execute_raw(dialect.statement(sql, values)).await?.rows_affected() == 1)
 }
 
-/// Answers whether one of the jobs is to be claimed again at once. A lease that goes on is written as it is: that locks its job
-/// until the commit, and nobody claims it before.
+/// Answers whether one of the jobs is to be claimed again at once. A lease that goes on is written as it is: that locks
+/// its job until the commit, and nobody claims it before.
 async fn step_leases(write: &Write<'_>, dialect: Dialect, steps: &[&LeaseStep]) -> Result<bool, Refused> {
     let row = |step: &&LeaseStep| {
         let (word, run_at) = match step {

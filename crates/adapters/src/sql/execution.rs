@@ -1,7 +1,7 @@
 //! What is known of batches that are to be paid: of all that are worked on at the same time, in one look.
 
 use super::{
-    Sql,
+    Sql, bulk,
     error::store,
     kept::Kept,
     load::{approvals_of_all, instructions, items_of_all, strays_of},
@@ -27,7 +27,7 @@ impl Kind for ToExecute {
     }
 
     async fn read(sql: &Sql, _: &mut Kept, wanted: BTreeSet<BatchId>) -> Result<Found<Self>, StoreError> {
-        let ids = of_few_lengths(wanted.into_iter().map(BatchId::uuid).collect());
+        let ids = bulk::padded(wanted.into_iter().map(BatchId::uuid).collect());
         let read = sql.begin_read_on(sql.reader()).await.map_err(store)?;
         let batches = batch::Entity::find().filter(batch::Column::Id.is_in(ids.clone()));
         let batches = batches.all(&read).await.map_err(store)?;
@@ -61,12 +61,4 @@ impl Kind for ToExecute {
         }
         Ok(found)
     }
-}
-
-/// The last one again, until there are 1, 2, 4, 8 and so on: statements of few lengths are prepared and kept.
-fn of_few_lengths(mut ids: Vec<Uuid>) -> Vec<Uuid> {
-    if let Some(last) = ids.last().copied() {
-        ids.resize(ids.len().next_power_of_two(), last);
-    }
-    ids
 }

@@ -121,7 +121,7 @@ impl<'a> Arms<'a> {
             let row = |(place, (project, as_of)): (i64, &(&ProjectId, Option<Timestamp>))| {
                 vec![place.into(), project.as_str().into(), Value::BigInt(as_of.map(Timestamp::unix_micros))]
             };
-            let rows = bulk::padded(dialect, (0..).zip(&self.models).map(row).collect());
+            let rows = of_few_lengths(dialect, (0..).zip(&self.models).map(row).collect());
             let source = bulk::source(dialect, rows)?;
             with += &format!(", wanted (place, project_id, as_of) AS ({})", source.sql);
             values.extend(source.values);
@@ -132,12 +132,20 @@ impl<'a> Arms<'a> {
             (COUNTER, &COUNTER_COLUMNS[..], "counters", &self.counters),
         ] {
             if !keys.is_empty() {
-                let named = bulk::is_one_of(dialect, values.len(), "id", bulk::padded(dialect, keys.clone()))?;
+                let named = bulk::is_one_of(dialect, values.len(), "id", of_few_lengths(dialect, keys.clone()))?;
                 values.extend(named.values);
                 arms.push(arm(what, columns, &format!("{table} WHERE {}", named.sql)));
             }
         }
         Ok((format!("{with} {}", arms.join(" UNION ALL ")), values))
+    }
+}
+
+/// `PostgreSQL` gets an array, however long it is.
+fn of_few_lengths<T: Clone>(dialect: Dialect, all: Vec<T>) -> Vec<T> {
+    match dialect {
+        Dialect::Sqlite => bulk::padded(all),
+        Dialect::Postgres => all,
     }
 }
 

@@ -207,8 +207,14 @@ async fn plan(
     turn: &mut Option<Turn>,
 ) -> Result<(Batch, Change), SchedulePayoutsError> {
     let currency = ask.amount.currency;
-    let asked = needs.of(&ask.project, currency);
-    let Basis { now, in_force, policy, recipients, counters } = basis(repository, needs, ask, &asked).await?;
+    let mut asked = needs.of(&ask.project, currency);
+    let mut basis = look(repository, ask, &asked).await;
+    if matches!(basis, Err(StoreError::Corrupt(_))) && *asked != Need::default() {
+        // What cannot be read may be something that nobody needs any more.
+        asked = Arc::default();
+        basis = look(repository, ask, &asked).await;
+    }
+    let Basis { now, in_force, policy, recipients, counters } = basis?;
     let version = match in_force {
         InForce::ProjectUnknown => return Err(SchedulePayoutsError::ProjectNotFound(ask.project.clone())),
         InForce::Nothing => return Err(SplitInvalid::NoEffectiveModel.into()),
@@ -223,32 +229,18 @@ async fn plan(
     }
     let day = Day::of(ask.as_of.unwrap_or(now));
     let project = Some((&ask.project, version.version));
-    let known = Known { asked: Arc::clone(&asked), recipients, counters };
-    let mut facts = Facts::read(repository, rails, &model, Occasion { project, currency, day }, known).await?;
-    if facts.need != *asked {
-        needs.remember(&ask.project, currency, std::mem::take(&mut facts.need));
-    }
+    let known = Known { asked, recipients, counters };
+    let facts = Facts::read(repository, rails, &model, Occasion { project, currency, day }, known).await?;
+    needs.remember(&ask.project, currency, &facts.need);
     let calculation = facts.calculate(&model, ask.amount, &ask.deductions, calculation::Detail::None)?;
     let mut draft = draft(ask, &version, &calculation, (ids, now));
     plan_new_batch(repository, rails, &policy_of(policy)?, &mut draft.batch, &draft.items, now).await?;
     Ok(book(ask, draft, &model, &facts, &calculation, (ids, now))?)
 }
 
-async fn basis(
-    repository: &dyn PayoutRepository,
-    needs: &Needs,
-    ask: &SchedulePayouts,
-    need: &Need,
-) -> Result<Basis, StoreError> {
-    let Need { recipients, counters } = need;
-    let (recipients, counters) = (recipients.clone(), counters.clone());
-    let wanted = Wanted { project: ask.project.clone(), as_of: ask.as_of, recipients, counters };
-    let basis = repository.basis(&wanted).await;
-    if let Err(StoreError::Corrupt(_)) = basis {
-        // What cannot be read may be something that nobody needs any more.
-        needs.remember(&ask.project, ask.amount.currency, Need::default());
-    }
-    basis
+async fn look(repository: &dyn PayoutRepository, ask: &SchedulePayouts, need: &Need) -> Result<Basis, StoreError> {
+    let Need { recipients, counters } = need.clone();
+    repository.basis(&Wanted { project: ask.project.clone(), as_of: ask.as_of, recipients, counters }).await
 }
 
 async fn refuse_a_second_time(

@@ -21,7 +21,7 @@ const NAMES_MAX: usize = 128;
 pub struct Needs(Mutex<HashMap<(ProjectId, Currency), Arc<Need>>>);
 
 /// Recipients and counters.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Need {
     pub(crate) recipients: Vec<RecipientId>,
     pub(crate) counters: Vec<CounterKey>,
@@ -46,9 +46,12 @@ impl Needs {
     }
 
     /// A release needed this.
-    pub(crate) fn remember(&self, project: &ProjectId, currency: Currency, need: Need) {
+    pub(crate) fn remember(&self, project: &ProjectId, currency: Currency, need: &Need) {
         let mut needs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (project.clone(), currency);
+        if needs.get(&key).is_some_and(|known| **known == *need) {
+            return;
+        }
         if need.recipients.len() + need.counters.len() > NAMES_MAX {
             needs.remove(&key);
             return;
@@ -57,7 +60,7 @@ impl Needs {
             // Whoever comes next is soon known again.
             needs.clear();
         }
-        needs.insert(key, Arc::new(need));
+        needs.insert(key, Arc::new(need.clone()));
     }
 }
 
@@ -75,11 +78,11 @@ mod tests {
         let needs = Needs::default();
         let (one, other, usd) = ("prj_1".parse().unwrap(), "prj_2".parse().unwrap(), "USD".parse().unwrap());
         assert_eq!(*needs.of(&one, usd), Need::default());
-        needs.remember(&one, usd, need(1));
-        needs.remember(&one, usd, need(2));
+        needs.remember(&one, usd, &need(1));
+        needs.remember(&one, usd, &need(2));
         assert_eq!((&*needs.of(&one, usd), &*needs.of(&other, usd)), (&need(2), &Need::default()));
         assert_eq!(*needs.of(&one, "EUR".parse().unwrap()), Need::default());
-        needs.remember(&one, usd, need(NAMES_MAX + 1));
+        needs.remember(&one, usd, &need(NAMES_MAX + 1));
         assert_eq!(*needs.of(&one, usd), Need::default());
     }
 
@@ -87,7 +90,7 @@ mod tests {
     fn it_does_not_grow_for_ever() {
         let (needs, usd) = (Needs::default(), "USD".parse().unwrap());
         for number in 0..=PROJECTS_MAX {
-            needs.remember(&format!("prj_{number}").parse().unwrap(), usd, need(1));
+            needs.remember(&format!("prj_{number}").parse().unwrap(), usd, &need(1));
         }
         assert_eq!(needs.0.lock().unwrap().len(), 1);
     }

@@ -288,6 +288,20 @@ async fn what_the_last_release_needed_the_next_one_asks_for_at_once() {
 }
 
 #[tokio::test]
+async fn what_nobody_needs_any_more_and_cannot_be_read_is_in_nobodys_way() {
+    let mut repository = MockPayoutRepository::new();
+    // The third: of the second release, which asked for what the first needed.
+    repository.expect_basis().times(3).returning(|wanted| match wanted.recipients.len() {
+        0 => Ok(known(InForce::Version(Box::new(version(seventy_thirty()))))),
+        _ => Err(StoreError::Corrupt("recipients rec_ana".to_owned())),
+    });
+    repository.expect_recipients().times(2).returning(|_| Ok(vec![]));
+    repository.expect_counters().times(2).returning(|_| Ok(vec![]));
+    repository.expect_commit().times(2).returning(|_| Ok(()));
+    released_twice(&repository).await;
+}
+
+#[tokio::test]
 async fn whoever_waited_for_their_turn_reads_again_what_is_counted() {
     let counts = r#"{"currency":"USD","steps":[{"type":"recoup","key":"advance","lines":[{"recipientId":"rec_ana","principal":100}]},
         {"type":"share","lines":[{"recipientId":"rec_ben","weight":1}]}]}"#;
