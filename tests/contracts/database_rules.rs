@@ -23,7 +23,9 @@ use domain::{
     batch::{Batch, Fingerprint},
     item::Item,
 };
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, TransactionOptions, TransactionTrait, Value};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, TransactionOptions, TransactionTrait, Value,
+};
 use uuid::Uuid;
 
 /// A named test of each rule, for each database.
@@ -56,6 +58,7 @@ on_every_database! {
     a_ledger_transaction_is_balanced_or_does_not_exist
     a_ledger_transaction_takes_no_more_entries
     entries_need_their_header
+    entries_come_with_their_header_or_before_it
     what_a_batch_owes_cannot_be_edited
     what_an_instruction_orders_cannot_be_edited
     a_state_has_its_facts_and_no_others
@@ -129,9 +132,13 @@ async fn a_model_version_cannot_be_edited(sql: &Sql) {
     assert_append_only(sql, "revenue_models", "status = 'draft'").await;
 }
 
+async fn begin(sql: &Sql) -> Result<DatabaseTransaction, DbErr> {
+    sql.database().begin_with_options(TransactionOptions::default()).await
+}
+
 /// Writes entries (currency and amount), then their header in USD.
 async fn post(sql: &Sql, entries: &[(&str, i64)]) -> Result<(), DbErr> {
-    let transaction = sql.database().begin_with_options(TransactionOptions::default()).await?;
+    let transaction = begin(sql).await?;
     let id = fresh();
     for ((currency, amount_minor), seq) in entries.iter().zip(0_i64..) {
         entry(&transaction, id, seq, currency, *amount_minor).await?;
@@ -191,6 +198,49 @@ async fn a_ledger_transaction_takes_no_more_entries(sql: &Sql) {
 
 async fn entries_need_their_header(sql: &Sql) {
     let error = entry(sql.database(), fresh(), 0, "USD", 5).await.expect_err("there is no header").to_string();
+    assert!(error.to_lowercase().contains("foreign key"), "{error}");
+}
+
+/// On PostgreSQL entries and header may come with one statement, in which neither is there before the other.
+async fn entries_come_with_their_header_or_before_it(sql: &Sql) {
+    let write = |id: Uuid, amounts: [i64; 2]| {
+        format!(
+            "WITH entries AS (
+               INSERT INTO ledger_entries (transaction_id, seq, account_kind, account_subject, currency, amount_minor)
+               VALUES ('{id}', 0, 'platform_fees', '', 'USD', {}), ('{id}', 1, 'fee_tax', '', 'USD', {}))
+             INSERT INTO ledger_transactions (id, kind, batch_id, currency, posted_at)
+             VALUES ('{id}', 'released', '{id}', 'USD', 0)",
+            amounts[0], amounts[1]
+        )
+    };
+    let late = async |connection: &DatabaseTransaction, id: Uuid| {
+        let closed = entry(connection, id, 2, "USD", 5).await.expect_err("it is closed").to_string();
+        assert!(closed.contains("append_only"), "{closed}");
+    };
+    if is_postgres(sql) {
+        let id = fresh();
+        assert_eq!(run(sql, &write(id, [5, -5])).await, Ok(1));
+        late(&begin(sql).await.unwrap(), id).await;
+        let error = run(sql, &write(fresh(), [5, -4])).await.expect_err("it does not add up");
+        assert!(error.contains("unbalanced"), "{error}");
+        // One transaction is no one statement.
+        let both = begin(sql).await.unwrap();
+        let id = fresh();
+        both.execute_unprepared(&write(id, [5, -5])).await.unwrap();
+        late(&both, id).await;
+        both.rollback().await.unwrap();
+    }
+    let both = begin(sql).await.unwrap();
+    let id = fresh();
+    entry(&both, id, 0, "USD", 5).await.unwrap();
+    entry(&both, id, 1, "USD", -5).await.unwrap();
+    header(&both, id).await.unwrap();
+    late(&both, id).await;
+    both.rollback().await.unwrap();
+
+    let headless = begin(sql).await.unwrap();
+    entry(&headless, fresh(), 7, "USD", 5).await.expect("a header may follow");
+    let error = headless.commit().await.expect_err("no header followed").to_string();
     assert!(error.to_lowercase().contains("foreign key"), "{error}");
 }
 

@@ -2,13 +2,13 @@
 
 use super::{
     Ports,
-    sample::{insert, recipient},
+    sample::{insert, recipient, release},
 };
 use crate::harness::databases;
 use adapters::sql::Sql;
 use app::{
     change::New,
-    ports::{CommitError, StoreError, repository::Wanted},
+    ports::{CommitError, DuplicateKey, StoreError, repository::Wanted},
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use std::sync::Arc;
@@ -46,5 +46,26 @@ async fn a_connection_that_died_while_it_was_kept_is_replaced() {
         if turn % 3 == 0 {
             assert!(end_all_others(&elsewhere).await >= 1);
         }
+    }
+}
+
+/// A release is a transaction by itself: nobody can tell whether it was heard, and it is said again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_booked_once_though_connections_end() {
+    let (sql, database) = databases::postgres().await;
+    let elsewhere = Sql::connect(database.url()).await.unwrap();
+    let ports = Ports::of(Arc::new(sql));
+    let now = ports.now().await;
+    for turn in 0..60 {
+        let first = release(now).pay("rec_ana", 500);
+        let commit = ports.repository.commit(first.change());
+        let ends = async { if turn % 2 == 0 { end_all_others(&elsewhere).await } else { 0 } };
+        let (committed, _) = tokio::join!(commit, ends);
+        committed.unwrap();
+        let second = release(now).of_escrow(first.escrow()).pay("rec_ana", 500);
+        let again = ports.repository.commit(second.change()).await;
+        assert!(matches!(again, Err(CommitError::Duplicate(DuplicateKey::Escrow(_)))), "{again:?}");
+        let booked = ports.repository.batch_by_escrow(first.escrow()).await.unwrap();
+        assert_eq!(booked.map(|booked| booked.id), Some(first.batch.id));
     }
 }

@@ -59,6 +59,8 @@ struct Session {
     statements: HashMap<Vec<u8>, Writes>,
     /// What the transaction has written so far: of several, the first in order.
     wrote: Option<Writes>,
+    /// Between BEGIN and its end. A statement outside is a transaction by itself.
+    is_begun: bool,
 }
 
 impl CommitCutter {
@@ -155,7 +157,8 @@ async fn questions(
             if cut == Some(Cut::Before) {
                 return;
             }
-            // A client that commits has heard every answer before: what comes next is the answer to this.
+            // A client that commits has heard every answer before, and what a statement by itself answers is sent with
+            // its commit: what comes next is the answer to this.
             is_swallowing.store(cut == Some(Cut::After), SeqCst);
             if to.write_all(&message).await.is_err() {
                 return;
@@ -188,7 +191,7 @@ impl Session {
         Some(message)
     }
 
-    /// Follows what is written. Answers whether this is the COMMIT.
+    /// Follows what is written. Answers whether this commits it.
     fn hears(&mut self, message: &[u8]) -> bool {
         let Some((kind, rest)) = message.split_first() else { return false };
         let mut texts = rest.get(4..).unwrap_or_default().split(|byte| *byte == 0);
@@ -199,8 +202,13 @@ impl Session {
                 if word.starts_with("BEGIN") || word == "ROLLBACK" {
                     self.wrote = None;
                 }
+                if word.starts_with("BEGIN") || word == "ROLLBACK" || word == "COMMIT" {
+                    self.is_begun = word.starts_with("BEGIN");
+                }
                 return word == "COMMIT";
             }
+            // Sync: what was written outside of a transaction is committed.
+            b'S' => return !self.is_begun && self.wrote.is_some(),
             // Parse: a name, and what it is.
             b'P' => {
                 let (name, text) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());

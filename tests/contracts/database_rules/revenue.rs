@@ -22,6 +22,7 @@ on_every_database! {
     a_counter_keeps_its_name_and_is_never_removed
     a_batch_is_a_release_or_a_carry_and_never_both
     lines_add_up
+    what_is_referred_to_is_there
     movements_have_a_reason_and_a_batch
     reversals_add_up
     escheats_are_no_debts
@@ -171,6 +172,26 @@ async fn lines_add_up(sql: &Sql) {
     let item: [&[(&str, &str)]; 1] = [&[("item_id", "(SELECT id FROM items LIMIT 1)")]];
     let of_bob = ("batch_lines", "recipient_id = 'rec_bob' AND payable_minor = 0");
     assert_checked(sql, of_bob, &key, &item).await;
+}
+
+async fn what_is_referred_to_is_there(sql: &Sql) {
+    super::lived_in(sql).await;
+    let id = any_id(sql);
+    let past = [("wire_ref", "'OTHER' || seq"), ("live", "FALSE"), ("outcome", "'absent'")];
+    for (table, key, reference) in [
+        ("items", &[("id", id), ("seq", "seq + 10")][..], "batch_id"),
+        ("batch_lines", &[("seq", "seq + 10")], "batch_id"),
+        ("batch_lines", &[("seq", "seq + 10")], "item_id"),
+        ("batch_inputs", &[], "batch_id"),
+        ("instructions", &[("id", id)], "batch_id"),
+        ("instruction_items", &past, "instruction_id"),
+        ("instruction_items", &past, "item_id"),
+    ] {
+        let of = (table, if reference == "item_id" { "item_id IS NOT NULL" } else { "1 = 1" });
+        let to_nothing = [key, &[(reference, id)]].concat();
+        let error = run(sql, &copying(sql, of, &to_nothing).await).await.expect_err(table);
+        assert!(error.to_lowercase().contains("foreign key"), "{table}: {error}");
+    }
 }
 
 async fn movements_have_a_reason_and_a_batch(sql: &Sql) {

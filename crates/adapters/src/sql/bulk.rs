@@ -89,7 +89,7 @@ fn insertion_after<A: ActiveModelTrait>(
     rows: Vec<impl IntoActiveModel<A>>,
 ) -> Result<(String, Vec<Value>), DbErr> {
     let columns = || <A::Entity as EntityTrait>::Column::iter();
-    let row = |row: A| columns().filter_map(|column| row.get(column).into_value()).collect();
+    let row = |mut row: A| columns().filter_map(|column| row.take(column).into_value()).collect();
     let rows = rows.into_iter().map(|model| row(model.into_active_model())).collect();
     let source = source_after(dialect, width, rows)?;
     let names: Vec<String> = columns().map(|column| format!("\"{}\"", column.as_str())).collect();

@@ -113,7 +113,7 @@ impl Sql {
         committed
     }
 
-    async fn explain(&self, refused: Refused, change: &Change) -> CommitError {
+    pub(super) async fn explain(&self, refused: Refused, change: &Change) -> CommitError {
         match refused {
             Refused::LeaseLost => CommitError::LeaseLost,
             Refused::Stale => CommitError::Stale,
@@ -163,7 +163,9 @@ async fn apply(write: &Write<'_>, dialect: Dialect, group: &[&Change]) -> Result
     let (mut reversals, mut insertions) = (bulk::Insertions::new(dialect), bulk::Insertions::new(dialect));
     let posted = || rest.iter().flat_map(|change| &change.post);
     let paid = add_rows((&mut reversals, &mut insertions), rest.iter().flat_map(|change| &change.insert))?;
+    // When a header comes, its entries are there.
     insertions.add(posted().flat_map(ledger_entry::Model::write).collect())?;
+    insertions.add(posted().map(ledger_transaction::Model::write).collect())?;
     insertions.add(rest.iter().flat_map(|change| &change.enqueue).map(job::Model::write).collect())?;
     insertions.add(rest.iter().flat_map(|change| &change.publish).map(event::Model::write).collect())?;
     insertions.add(rest.iter().flat_map(|change| &change.audit).map(audit_entry::Model::write).collect())?;
@@ -172,10 +174,6 @@ async fn apply(write: &Write<'_>, dialect: Dialect, group: &[&Change]) -> Result
     insertions.write(write).await?;
     insert_paid_destinations(write, dialect, paid).await?;
     counters::write_moves(write, dialect, moved).await?;
-    // When a header comes, its entries are there.
-    let mut headers = bulk::Insertions::new(dialect);
-    headers.add(posted().map(ledger_transaction::Model::write).collect())?;
-    headers.write(write).await?;
     for change in &rest {
         if !idempotency::take_key(write, dialect, change.remember.as_ref()).await? {
             return Err(Refused::KeyTaken);

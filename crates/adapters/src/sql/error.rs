@@ -143,7 +143,7 @@ impl Code {
             // BUSY, LOCKED, CONSTRAINT: the transaction is still open, and is rolled back.
             Self::Sqlite(code) => matches!(code, 5 | 6 | 19),
             // 40003: the server does not know either.
-            Self::Postgres(state) => self.is_broken_rule() || state.starts_with("40") && state != "40003",
+            Self::Postgres(state) => self.is_broken_rule() || self.is_crosswise() && state != "40003",
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn only_a_reason_found_before_the_commit_proves_that_nothing_was_committed() {
-        for certain in ["23503", "40001", "40P01", "P0001"] {
+        for certain in ["23503", "40001", "40P01", "55P03", "P0001"] {
             assert!(postgres(certain).is_certain_refusal(), "{certain}");
         }
         // A server that is stopped, a disk that fails, a link that breaks: it may have been written.

@@ -6,7 +6,7 @@
 //! A change that waits here is committed even if its caller is gone.
 
 use super::{
-    Sql,
+    Sql, at_once,
     dialect::Dialect,
     kept::Kept,
     queue::{Server, Waits},
@@ -110,6 +110,12 @@ impl Sql {
 
     /// The answer to each, in order.
     async fn commit_group(&self, kept: &mut Kept, group: &[&Change]) -> Vec<Result<(), CommitError>> {
+        if self.dialect() == Dialect::Postgres
+            && group.iter().all(|change| at_once::is_release(change))
+            && let Some(answers) = self.commit_releases(kept, group).await
+        {
+            return answers;
+        }
         if group.len() > 1
             && let Some(answers) = self.commit_together(kept, group).await
         {

@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 pub(super) struct Kept(Option<PoolConnection<Postgres>>);
 
 impl Kept {
-    async fn connection(&mut self, sql: &Sql) -> Result<&mut PgConnection, DbErr> {
+    pub(super) async fn connection(&mut self, sql: &Sql) -> Result<&mut PgConnection, DbErr> {
         let connection = match self.0.take() {
             Some(connection) => connection,
             None => sql.writer().get_postgres_connection_pool().acquire().await.map_err(failed)?,
@@ -57,9 +57,14 @@ impl Kept {
         }
     }
 
+    /// Another connection is to be taken.
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
+    }
+
     /// If it is the connection that died, another one is tried; more often than there are connections it is not that.
     fn give_up(&mut self, error: sqlx::Error, dead: &mut u32) -> Result<(), DbErr> {
-        self.0 = None;
+        self.forget();
         *dead += 1;
         if is_dead(&error) && *dead <= WRITERS_MAX { Ok(()) } else { Err(failed(error)) }
     }
@@ -185,12 +190,12 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
     Ok(query(statement).fetch_all(connection).await?.into_iter().map(PgRow::into).collect())
 }
 
-fn failed(error: sqlx::Error) -> DbErr {
+pub(super) fn failed(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
 /// Whether the connection is broken, or the database says goodbye on it.
-fn is_dead(error: &sqlx::Error) -> bool {
+pub(super) fn is_dead(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         // 57P01, 57P02, 57P03: it shuts down, it crashed, it is not there yet.

@@ -19,6 +19,7 @@
 //! * `migration`: the schema and its rules
 //! * `dialect`, `bulk`, `error`: what the two databases call things; many rows at once; what went wrong
 
+mod at_once;
 mod books;
 mod bulk;
 mod claim;

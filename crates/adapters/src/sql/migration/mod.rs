@@ -8,6 +8,9 @@ mod m0004_control;
 mod m0005_maker;
 mod m0006_retention;
 mod m0007_needs;
+mod m0008_references;
+mod m0009_accounts;
+mod m0010_outbox;
 mod rules;
 mod script;
 
@@ -31,7 +34,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const HISTORY: &str = "seaql_migrations";
 
 /// Every step, the first first.
-const STEPS: [Script; 7] = [
+const STEPS: [Script; 10] = [
     m0001_foundation::MIGRATION,
     m0002_idempotency::MIGRATION,
     m0003_revenue_engine::MIGRATION,
@@ -39,6 +42,9 @@ const STEPS: [Script; 7] = [
     m0005_maker::MIGRATION,
     m0006_retention::MIGRATION,
     m0007_needs::MIGRATION,
+    m0008_references::MIGRATION,
+    m0009_accounts::MIGRATION,
+    m0010_outbox::MIGRATION,
 ];
 
 struct Migrator;

@@ -55,6 +55,34 @@ fn postgres_refusal(table: &str, what: &str) -> String {
     )
 }
 
+/// Columns that name a row of another table, if they name anything: looked at once a statement, in place of a foreign key,
+/// which `PostgreSQL` looks at row by row.
+pub(super) fn postgres_references(table: &str, columns: &[(&str, &str)]) -> String {
+    let drops: Vec<String> = columns
+        .iter()
+        .map(|(column, _)| format!("ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_fkey;\n"))
+        .collect();
+    // A scalar is found row by row and by its index, whatever the planner thinks of the tables.
+    let is_missing = |(column, of): &(&str, &str)| {
+        format!("fresh.{column} IS NOT NULL AND (SELECT true FROM {of} WHERE id = fresh.{column}) IS NULL")
+    };
+    let is_missing: Vec<String> = columns.iter().map(is_missing).collect();
+    format!(
+        "{}CREATE FUNCTION refuse_stray_{table}() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+  IF EXISTS (SELECT FROM fresh WHERE {}) THEN
+    RAISE foreign_key_violation USING MESSAGE = 'foreign key: what a row of {table} refers to is missing';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER {table}_refer AFTER INSERT ON {table}
+  REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION refuse_stray_{table}();
+",
+        drops.concat(),
+        is_missing.join(" OR "),
+    )
+}
+
 // Each SUM stays small: the sum of amounts may exceed 64 bits on the way.
 const SQLITE_BALANCED: &str = "
 CREATE TRIGGER ledger_entries_not_late AFTER INSERT ON ledger_entries

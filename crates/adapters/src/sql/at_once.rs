@@ -1,0 +1,276 @@
+//! Releases that are committed at the same time are one statement on `PostgreSQL`, and that statement is its own
+//! transaction: the database is asked once, where beginning, booking, writing the rest and committing would ask it four times.
+//!
+//! If the connection breaks, nobody knows whether they were committed, and they are said again over another one. An escrow
+//! becomes one batch, so that does no harm: who was committed before finds the escrow taken by themselves.
+
+use super::{
+    Sql, WRITERS_MAX,
+    commit::Refused,
+    error,
+    kept::{Kept, failed, is_dead},
+    rows::{audit_entry, batch, batch_input, batch_line, event, item, job, ledger_entry, ledger_transaction},
+};
+use app::{
+    change::{Change, New},
+    ports::CommitError,
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DbErr, EntityName, EntityTrait, IdenStatic, IntoActiveModel, Iterable, QueryFilter,
+    Value,
+    prelude::Uuid,
+    sqlx::{
+        self, Arguments, AssertSqlSafe, Row,
+        postgres::{PgArguments, PgRow},
+    },
+};
+use std::collections::BTreeSet;
+
+/// Whether it is one release and nothing else: whoever is left out because the escrow is taken has then written nothing.
+pub(super) fn is_release(change: &Change) -> bool {
+    let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, remember, lease } = change;
+    let is_alone = update.is_empty() && count.is_empty() && wake.is_empty() && remember.is_none() && lease.is_none();
+    let escrows = insert.iter().filter(|new| matches!(new, New::Batch(batch) if batch.escrow().is_some())).count();
+    let is_of_it = |new: &New| matches!(new, New::Batch(_) | New::Item(_) | New::Line(_) | New::Inputs(_));
+    is_alone && escrows == 1 && insert.iter().all(is_of_it)
+}
+
+impl Sql {
+    /// Commits releases of different escrows. Answers each, or nothing if the database refused all of them because of
+    /// one, and wrote nothing.
+    pub(super) async fn commit_releases(
+        &self,
+        kept: &mut Kept,
+        group: &[&Change],
+    ) -> Option<Vec<Result<(), CommitError>>> {
+        let all = |error: CommitError| Some(vec![Err(error); group.len()]);
+        let mut attempts = 0;
+        let lost = loop {
+            let (text, values) = match statement(group) {
+                Ok(statement) => statement,
+                Err(error) => return all(error::store(error).into()),
+            };
+            attempts += 1;
+            let connection = match kept.connection(self).await {
+                Ok(connection) => connection,
+                Err(error) if attempts == 1 => return all(error::store(error).into()),
+                Err(error) => return all(CommitError::Unclear(error.to_string())),
+            };
+            let lost = sqlx::query_with(AssertSqlSafe(text), values).fetch_all(connection).await;
+            match lost.and_then(|rows| places(&rows)) {
+                Ok(lost) => break lost,
+                Err(error) if is_dead(&error) && attempts <= WRITERS_MAX => kept.forget(),
+                Err(error) => {
+                    let error = error::commit(failed(error));
+                    let is_certain = attempts == 1 && matches!(error, CommitError::Store(_));
+                    return if is_certain { None } else { all(CommitError::Unclear(error.to_string())) };
+                }
+            }
+        };
+        let mut answers = Vec::with_capacity(group.len());
+        for (place, change) in group.iter().enumerate() {
+            let is_lost = lost.contains(&place);
+            let is_booked = if is_lost && attempts > 1 { self.is_booked(change).await } else { Ok(!is_lost) };
+            answers.push(match is_booked {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(self.explain(Refused::EscrowTaken, change).await),
+                Err(error) => Err(CommitError::Unclear(error.to_string())),
+            });
+        }
+        let enqueues = |(change, answer): (&&Change, &Result<_, _>)| answer.is_ok() && !change.enqueue.is_empty();
+        if group.iter().zip(&answers).any(enqueues) {
+            self.work().tell();
+        }
+        Some(answers)
+    }
+
+    /// Whether a release that was said more than once is there by now.
+    async fn is_booked(&self, change: &Change) -> Result<bool, DbErr> {
+        let ids = change
+            .insert
+            .iter()
+            .filter_map(|new| if let New::Batch(batch) = new { Some(batch.id.uuid()) } else { None });
+        Ok(batch::Entity::find().filter(batch::Column::Id.is_in(ids)).one(self.database()).await?.is_some())
+    }
+}
+
+/// Whom the database left out, by their places.
+fn places(rows: &[PgRow]) -> Result<BTreeSet<usize>, sqlx::Error> {
+    rows.iter().map(|row| row.try_get::<i64, _>(0).map(|place| usize::try_from(place).unwrap_or(usize::MAX))).collect()
+}
+
+/// The statement: it writes nothing of those whose escrow is taken, and answers their places.
+fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
+    let mut batches = all(group, |change| {
+        change
+            .insert
+            .iter()
+            .filter_map(|new| if let New::Batch(batch) = new { Some(batch::Model::write(batch)) } else { None })
+    });
+    // Two who release the same escrows never wait for each other crosswise.
+    batches.sort_by(|(_, one), (_, two)| one.escrow_id.cmp(&two.escrow_id));
+    let mut rest = Rest::default();
+    let batches = rest.source(batches)?;
+    let Source { table, columns, rows } = batches;
+    rest.text = format!(
+        "WITH wanted AS MATERIALIZED (SELECT * FROM {rows}),
+         booked AS (INSERT INTO \"{table}\" ({columns}) SELECT {columns} FROM wanted
+           ON CONFLICT (escrow_id) DO NOTHING RETURNING id),
+         lost AS MATERIALIZED (SELECT ARRAY(
+           SELECT place FROM wanted WHERE id <> ALL (ARRAY(SELECT id FROM booked))) AS places)"
+    );
+    let (mut items, mut lines, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, new) in all(group, |change| &change.insert) {
+        match new {
+            New::Item(item) => items.push((place, item::Model::write(item))),
+            New::Line(line) => lines.push((place, batch_line::Model::write(line))),
+            New::Inputs(of_batch) => inputs.push((place, batch_input::Model::write(of_batch))),
+            // They come first, and nothing else comes with a release.
+            _ => {}
+        }
+    }
+    rest.add(items)?;
+    rest.add(lines)?;
+    rest.add(inputs)?;
+    rest.add(all(group, |change| change.post.iter().flat_map(ledger_entry::Model::write)))?;
+    rest.add(all(group, |change| change.post.iter().map(ledger_transaction::Model::write)))?;
+    rest.add(all(group, |change| change.enqueue.iter().map(job::Model::write)))?;
+    rest.add(all(group, |change| change.publish.iter().map(event::Model::write)))?;
+    rest.add(all(group, |change| change.audit.iter().map(audit_entry::Model::write)))?;
+    rest.text += " SELECT UNNEST(places) FROM lost";
+    Ok((rest.text, rest.values))
+}
+
+/// What there is in each change, with the place of the change.
+fn all<'a, T, I: IntoIterator<Item = T>>(group: &[&'a Change], of: impl Fn(&'a Change) -> I) -> Vec<(i64, T)> {
+    let places = (0..).zip(group);
+    places.flat_map(|(place, change)| of(change).into_iter().map(move |one| (place, one))).collect()
+}
+
+/// A statement, as far as it is written.
+#[derive(Default)]
+struct Rest {
+    text: String,
+    values: PgArguments,
+}
+
+/// Where the rows of a table come from.
+struct Source {
+    table: &'static str,
+    /// Their names.
+    columns: String,
+    /// An array for each column, and one for the places of the changes that they belong to.
+    rows: String,
+}
+
+impl Rest {
+    fn add<M, A>(&mut self, rows: Vec<(i64, M)>) -> Result<(), DbErr>
+    where
+        M: IntoActiveModel<A>,
+        A: ActiveModelTrait,
+    {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let Source { table, columns, rows } = self.source(rows)?;
+        self.text += &format!(
+            ", of_{table} AS (INSERT INTO \"{table}\" ({columns}) SELECT {columns} FROM {rows}
+               WHERE place <> ALL ((SELECT places FROM lost)::bigint[]))"
+        );
+        Ok(())
+    }
+
+    fn source<M, A>(&mut self, rows: Vec<(i64, M)>) -> Result<Source, DbErr>
+    where
+        M: IntoActiveModel<A>,
+        A: ActiveModelTrait,
+    {
+        let names: Vec<_> =
+            <A::Entity as EntityTrait>::Column::iter().map(|column| column.as_str().to_owned()).collect();
+        let mut columns: Vec<Option<Column>> = names.iter().map(|_| None).collect();
+        let count = rows.len();
+        let mut places = Vec::with_capacity(count);
+        for (place, model) in rows {
+            places.push(Some(place));
+            let mut row = model.into_active_model();
+            for (column, of) in columns.iter_mut().zip(<A::Entity as EntityTrait>::Column::iter()) {
+                let value =
+                    row.take(of).into_value().ok_or_else(|| DbErr::Type(format!("{} is not set", of.as_str())))?;
+                match column {
+                    Some(column) => column.push(value)?,
+                    None => *column = Some(Column::of(value, count)?),
+                }
+            }
+        }
+        let mut arrays = Vec::with_capacity(columns.len() + 1);
+        for column in columns.into_iter().flatten().chain([Column::Numbers(places)]) {
+            let of = column.type_name();
+            column.bind(&mut self.values)?;
+            arrays.push(format!("${}::{of}[]", self.values.len()));
+        }
+        let columns = names.join(", ");
+        let rows = format!("UNNEST({}) AS fresh ({columns}, place)", arrays.join(", "));
+        Ok(Source { table: A::Entity::default().table_name(), columns, rows })
+    }
+}
+
+/// The values of a column.
+enum Column {
+    Numbers(Vec<Option<i64>>),
+    Flags(Vec<Option<bool>>),
+    Ids(Vec<Option<Uuid>>),
+    Bytes(Vec<Option<Vec<u8>>>),
+    Texts(Vec<Option<String>>),
+}
+
+impl Column {
+    /// One that is to have so many.
+    fn of(first: Value, count: usize) -> Result<Self, DbErr> {
+        fn begin<T>(first: Option<T>, count: usize) -> Vec<Option<T>> {
+            let mut values = Vec::with_capacity(count);
+            values.push(first);
+            values
+        }
+        Ok(match first {
+            Value::BigInt(number) => Self::Numbers(begin(number, count)),
+            Value::Bool(flag) => Self::Flags(begin(flag, count)),
+            Value::Uuid(id) => Self::Ids(begin(id, count)),
+            Value::Bytes(bytes) => Self::Bytes(begin(bytes, count)),
+            Value::String(text) => Self::Texts(begin(text, count)),
+            other => return Err(DbErr::Type(format!("there is no array of {other:?}"))),
+        })
+    }
+
+    fn push(&mut self, value: Value) -> Result<(), DbErr> {
+        match (self, value) {
+            (Self::Numbers(numbers), Value::BigInt(number)) => numbers.push(number),
+            (Self::Flags(flags), Value::Bool(flag)) => flags.push(flag),
+            (Self::Ids(ids), Value::Uuid(id)) => ids.push(id),
+            (Self::Bytes(all), Value::Bytes(bytes)) => all.push(bytes),
+            (Self::Texts(texts), Value::String(text)) => texts.push(text),
+            (_, other) => return Err(DbErr::Type(format!("{other:?} is not of its column"))),
+        }
+        Ok(())
+    }
+
+    fn type_name(&self) -> &'static str {
+        match self {
+            Self::Numbers(_) => "bigint",
+            Self::Flags(_) => "boolean",
+            Self::Ids(_) => "uuid",
+            Self::Bytes(_) => "bytea",
+            Self::Texts(_) => "text",
+        }
+    }
+
+    fn bind(self, values: &mut PgArguments) -> Result<(), DbErr> {
+        match self {
+            Self::Numbers(numbers) => values.add(numbers),
+            Self::Flags(flags) => values.add(flags),
+            Self::Ids(ids) => values.add(ids),
+            Self::Bytes(bytes) => values.add(bytes),
+            Self::Texts(texts) => values.add(texts),
+        }
+        .map_err(|error| DbErr::Type(error.to_string()))
+    }
+}
