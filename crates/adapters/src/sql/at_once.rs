@@ -1,5 +1,5 @@
-//! Releases that are committed at the same time are one statement on `PostgreSQL`, and that statement is its own
-//! transaction: the database is asked once, where beginning, booking, writing the rest and committing would ask it four times.
+//! On `PostgreSQL` releases that are committed at the same time are one statement, which is its own transaction: the
+//! database is asked once, where beginning, booking, writing the rest and committing would ask it four times.
 //!
 //! If the connection breaks, nobody knows whether they were committed, and they are said again over another one. An escrow
 //! becomes one batch, so that does no harm: who was committed before finds the escrow taken by themselves.
@@ -15,6 +15,7 @@ use app::{
     change::{Change, New},
     ports::CommitError,
 };
+use domain::batch::Batch;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityName, EntityTrait, IdenStatic, IntoActiveModel, Iterable, QueryFilter,
     Value,
@@ -30,9 +31,13 @@ use std::collections::BTreeSet;
 pub(super) fn is_release(change: &Change) -> bool {
     let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, remember, lease } = change;
     let is_alone = update.is_empty() && count.is_empty() && wake.is_empty() && remember.is_none() && lease.is_none();
-    let escrows = insert.iter().filter(|new| matches!(new, New::Batch(batch) if batch.escrow().is_some())).count();
+    let escrows = batches_of(change).filter(|batch| batch.escrow().is_some()).count();
     let is_of_it = |new: &New| matches!(new, New::Batch(_) | New::Item(_) | New::Line(_) | New::Inputs(_));
     is_alone && escrows == 1 && insert.iter().all(is_of_it)
+}
+
+fn batches_of(change: &Change) -> impl Iterator<Item = &Batch> {
+    change.insert.iter().filter_map(|new| if let New::Batch(batch) = new { Some(batch) } else { None })
 }
 
 impl Sql {
@@ -86,10 +91,7 @@ impl Sql {
 
     /// Whether a release that was said more than once is there by now.
     async fn is_booked(&self, change: &Change) -> Result<bool, DbErr> {
-        let ids = change
-            .insert
-            .iter()
-            .filter_map(|new| if let New::Batch(batch) = new { Some(batch.id.uuid()) } else { None });
+        let ids = batches_of(change).map(|batch| batch.id.uuid());
         Ok(batch::Entity::find().filter(batch::Column::Id.is_in(ids)).one(self.database()).await?.is_some())
     }
 }
@@ -101,18 +103,12 @@ fn places(rows: &[PgRow]) -> Result<BTreeSet<usize>, sqlx::Error> {
 
 /// The statement: it writes nothing of those whose escrow is taken, and answers their places.
 fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
-    let mut batches = all(group, |change| {
-        change
-            .insert
-            .iter()
-            .filter_map(|new| if let New::Batch(batch) = new { Some(batch::Model::write(batch)) } else { None })
-    });
+    let mut batches = all(group, |change| batches_of(change).map(batch::Model::write));
     // Two who release the same escrows never wait for each other crosswise.
     batches.sort_by(|(_, one), (_, two)| one.escrow_id.cmp(&two.escrow_id));
-    let mut rest = Rest::default();
-    let batches = rest.source(batches)?;
-    let Source { table, columns, rows } = batches;
-    rest.text = format!(
+    let mut draft = Draft::default();
+    let Source { table, columns, rows } = draft.source(batches)?;
+    draft.text = format!(
         "WITH wanted AS MATERIALIZED (SELECT * FROM {rows}),
          booked AS (INSERT INTO \"{table}\" ({columns}) SELECT {columns} FROM wanted
            ON CONFLICT (escrow_id) DO NOTHING RETURNING id),
@@ -125,20 +121,20 @@ fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
             New::Item(item) => items.push((place, item::Model::write(item))),
             New::Line(line) => lines.push((place, batch_line::Model::write(line))),
             New::Inputs(of_batch) => inputs.push((place, batch_input::Model::write(of_batch))),
-            // They come first, and nothing else comes with a release.
+            // Batches are there already, and nothing else comes with a release.
             _ => {}
         }
     }
-    rest.add(items)?;
-    rest.add(lines)?;
-    rest.add(inputs)?;
-    rest.add(all(group, |change| change.post.iter().flat_map(ledger_entry::Model::write)))?;
-    rest.add(all(group, |change| change.post.iter().map(ledger_transaction::Model::write)))?;
-    rest.add(all(group, |change| change.enqueue.iter().map(job::Model::write)))?;
-    rest.add(all(group, |change| change.publish.iter().map(event::Model::write)))?;
-    rest.add(all(group, |change| change.audit.iter().map(audit_entry::Model::write)))?;
-    rest.text += " SELECT UNNEST(places) FROM lost";
-    Ok((rest.text, rest.values))
+    draft.add(items)?;
+    draft.add(lines)?;
+    draft.add(inputs)?;
+    draft.add(all(group, |change| change.post.iter().flat_map(ledger_entry::Model::write)))?;
+    draft.add(all(group, |change| change.post.iter().map(ledger_transaction::Model::write)))?;
+    draft.add(all(group, |change| change.enqueue.iter().map(job::Model::write)))?;
+    draft.add(all(group, |change| change.publish.iter().map(event::Model::write)))?;
+    draft.add(all(group, |change| change.audit.iter().map(audit_entry::Model::write)))?;
+    draft.text += " SELECT UNNEST(places) FROM lost";
+    Ok((draft.text, draft.values))
 }
 
 /// What there is in each change, with the place of the change.
@@ -149,7 +145,7 @@ fn all<'a, T, I: IntoIterator<Item = T>>(group: &[&'a Change], of: impl Fn(&'a C
 
 /// A statement, as far as it is written.
 #[derive(Default)]
-struct Rest {
+struct Draft {
     text: String,
     values: PgArguments,
 }
@@ -163,7 +159,7 @@ struct Source {
     rows: String,
 }
 
-impl Rest {
+impl Draft {
     fn add<M, A>(&mut self, rows: Vec<(i64, M)>) -> Result<(), DbErr>
     where
         M: IntoActiveModel<A>,

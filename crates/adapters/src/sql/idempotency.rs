@@ -20,6 +20,9 @@ use std::time::Duration;
 /// it ran out matters only to others: until one of them claims the key, its answer may come.
 const IS_CLAIMED: &str = "operation = $1 AND key = $2 AND token = $3";
 
+/// A key is forgotten once; who finds it gone more often is told to come again.
+const CLAIMS_MAX: u32 = 3;
+
 /// Stores the answer of a claim. Answers whether the claim was held, if there is one.
 pub(super) async fn answer_claim(
     write: &Write<'_>,
@@ -83,15 +86,17 @@ impl IdempotencyKeys for Sql {
         );
         let mut values = of_claim(claim);
         values.extend([claim.request.fingerprint.0.to_vec().into(), micros(lease).into()]);
-        let claimed = self.writer().execute_raw(dialect.statement(sql, values)).await.map_err(store)?;
-        if claimed.rows_affected() == 1 {
-            return Ok(Claiming::Ours);
+        for _ in 0..CLAIMS_MAX {
+            let statement = dialect.statement(sql.as_str(), values.clone());
+            if self.writer().execute_raw(statement).await.map_err(store)?.rows_affected() == 1 {
+                return Ok(Claiming::Ours);
+            }
+            // If it is not there any more, it was old, and was forgotten at this moment: now it is free.
+            if let Some(row) = self.key_row(&claim.request.operation, &claim.request.key).await? {
+                return row.claiming(&claim.request);
+            }
         }
-        match self.key_row(&claim.request.operation, &claim.request.key).await? {
-            Some(row) => row.claiming(&claim.request),
-            // It was old, and was forgotten at this moment: whoever comes again finds it free.
-            None => Ok(Claiming::InProgress),
-        }
+        Ok(Claiming::InProgress)
     }
 
     async fn give_up(&self, claim: &Claim) -> Result<(), StoreError> {
