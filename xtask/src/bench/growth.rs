@@ -1,7 +1,7 @@
 //! `cargo xtask bench growth`: how much slower it is with millions of batches, how long a page takes at any depth, and how
 //! large the tables are.
 //!
-//! Batches are made directly in the database, each like one that was really booked and paid.
+//! Batches are made directly in the database, each like one that was really booked and paid, or only booked.
 
 mod copies;
 mod pages;
@@ -33,6 +33,8 @@ const SQLITE: &str = "SQLite";
 /// Says how many batches there are to be on each, and how many there are usually: those of the goal.
 const BATCHES: [(&str, &str, u64); 2] =
     [(POSTGRES, "GROWTH_BATCHES_POSTGRES", 10_000_000), (SQLITE, "GROWTH_BATCHES_SQLITE", 1_000_000)];
+/// If it is set, those on PostgreSQL are booked and not paid: a disk that is too small for the others may do for these.
+const UNPAID: &str = "GROWTH_UNPAID_POSTGRES";
 /// As many for a quick run.
 const QUICK: u64 = 20_000;
 /// So many are written at once. The first are written as releases are, with all indexes: they tell how large the rest is.
@@ -54,10 +56,39 @@ struct Race<'a> {
     length: Length,
 }
 
+/// How far each batch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Booked,
+    Paid,
+}
+
+impl State {
+    fn of(name: &str) -> Self {
+        if name == POSTGRES && std::env::var_os(UNPAID).is_some() { Self::Booked } else { Self::Paid }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Booked => "booked",
+            Self::Paid => "paid",
+        }
+    }
+
+    /// As the database calls it.
+    fn status(self) -> &'static str {
+        match self {
+            Self::Booked => "scheduled",
+            Self::Paid => "completed",
+        }
+    }
+}
+
 /// What came of one database.
 struct Grown {
     name: &'static str,
     batches: u64,
+    state: State,
     /// Seconds for the rows, and for their indexes.
     made: (f64, f64),
     /// Releases a second, empty and full.
@@ -93,16 +124,19 @@ pub fn run(workspace: &Workspace, length: Length) -> Result<String> {
 
 impl Race<'_> {
     fn grow(&self, name: &'static str, url: Option<String>) -> Result<Grown> {
-        let batches = wanted(name, self.length)?;
+        let (batches, state) = (wanted(name, self.length)?, State::of(name));
         let server = rivals::start_ours(self.workspace, FOLDER, url.as_deref(), &["--no-worker"])?;
         let data = self.workspace.workshop(&format!("data/{FOLDER}"))?;
         let store = match url.clone() {
             Some(url) => Store::Postgres { databases: self.databases, url },
             None => Store::Sqlite { sqlite: self.sqlite, file: data.join("disburse.db") },
         };
-        let template = self.template(&server, &store, url.as_deref(), &data)?;
+        let template = match state {
+            State::Booked => booked(&server, &store)?,
+            State::Paid => self.paid(&server, &store, url.as_deref(), &data)?,
+        };
         let copies = Copies::new(&template, store.dialect(), batches);
-        let made = self.fill(&store, &copies, batches)?;
+        let made = self.fill(&store, &copies, batches, state)?;
         let sizes = store.sizes()?;
         // Filling may take longer than a token is good for.
         let token = server::read_token(&rivals::release_binary(self.workspace)?, &data, url.as_deref())?;
@@ -110,35 +144,31 @@ impl Race<'_> {
         let rates = self.rates(name, &server, &token)?;
         server.conclude(Ok(()))?;
         let rows = template.tables.iter().map(|rows| (rows.table, rows.rows.len())).collect();
-        Ok(Grown { name, batches, made, rates, pages, sizes, rows })
+        Ok(Grown { name, batches, state, made, rates, pages, sizes, rows })
     }
 
     /// Has two releases paid. The first of a project and its people may write more than others.
-    fn template(&self, server: &Server, store: &Store<'_>, url: Option<&str>, data: &Path) -> Result<Template> {
+    fn paid(&self, server: &Server, store: &Store<'_>, url: Option<&str>, data: &Path) -> Result<Template> {
         let log = self.workspace.workshop("logs")?.join("bench-growth-worker.log");
         let ending = Ending { signal: "TERM", patience: Duration::from_secs(30), folder: None };
         let mut command = server::disburse(&rivals::release_binary(self.workspace)?, data, url);
         let mut worker = Guarded::start("the worker", command.arg("worker"), &log, &ending)?;
         let mut pay = |escrow: &str| {
-            let release = format!(
-                r#"{{"escrowId":"{escrow}","projectId":"prj_bench","milestoneId":"ms_1","amount":500000,"currency":"USD"}}"#
-            );
-            let booked = server.call("POST", "/revenue/schedule-payouts", Some(&release))?;
+            let batch = release(server, escrow)?;
             worker
                 .wait_until(DONE_WITHIN, || is_all_done(store))
                 .map_err(|failure| Failure::new(format!("{failure}\n{}", process::tail(&log, 30))))?;
-            let batch = http::text(&booked, "batchId").map(str::to_owned);
-            batch.ok_or_else(|| Failure::new(format!("a release was answered without its batch: {booked}")))
+            Ok::<_, Failure>(batch)
         };
         pay("esc_first")?;
         let counts = store.counts()?;
         let batch = pay(template::ESCROW)?;
         worker.stop()?;
-        Template::read(store, &batch, &counts)
+        Template::read(store, &batch, true, &counts)
     }
 
     /// Writes the copies. Answers the seconds for rows and indexes.
-    fn fill(&self, store: &Store<'_>, copies: &Copies<'_>, batches: u64) -> Result<(f64, f64)> {
+    fn fill(&self, store: &Store<'_>, copies: &Copies<'_>, batches: u64, state: State) -> Result<(f64, f64)> {
         let started = Instant::now();
         let (before, first) = (store.size()?, batches.min(CHUNK));
         store.write(copies, 1, first)?;
@@ -154,12 +184,13 @@ impl Race<'_> {
         let rows = started.elapsed().as_secs_f64();
         store.restore(&removed)?;
         store.settle()?;
-        let made = store.number("SELECT count(*) FROM batches WHERE status = 'completed'")?;
+        let status = state.status();
+        let made = store.number(&format!("SELECT count(*) FROM batches WHERE status = '{status}'"))?;
         // Two were there.
         if made == count(batches + 2) {
             return Ok((rows, started.elapsed().as_secs_f64() - rows));
         }
-        Err(Failure::new(format!("{made} batches are completed, and not {}", batches + 2)))
+        Err(Failure::new(format!("{made} batches are {status}, and not {}", batches + 2)))
     }
 
     fn verify(&self, store: &Store<'_>) -> Result<()> {
@@ -214,6 +245,24 @@ impl Race<'_> {
     }
 }
 
+/// Books a release, and answers its batch.
+fn release(server: &Server, escrow: &str) -> Result<String> {
+    let release = format!(
+        r#"{{"escrowId":"{escrow}","projectId":"prj_bench","milestoneId":"ms_1","amount":500000,"currency":"USD"}}"#
+    );
+    let booked = server.call("POST", "/revenue/schedule-payouts", Some(&release))?;
+    let batch = http::text(&booked, "batchId").map(str::to_owned);
+    batch.ok_or_else(|| Failure::new(format!("a release was answered without its batch: {booked}")))
+}
+
+/// Books two releases, and has neither paid.
+fn booked(server: &Server, store: &Store<'_>) -> Result<Template> {
+    release(server, "esc_first")?;
+    let counts = store.counts()?;
+    let batch = release(server, template::ESCROW)?;
+    Template::read(store, &batch, false, &counts)
+}
+
 fn is_all_done(store: &Store<'_>) -> bool {
     let left = "SELECT (SELECT count(*) FROM batches WHERE status <> 'completed') \
                 + (SELECT count(*) FROM jobs WHERE state <> 'done') \
@@ -258,15 +307,16 @@ fn rate(grown: &Grown, side: fn(&(f64, f64)) -> f64) -> f64 {
 
 fn table(grown: &[Grown]) -> String {
     let mut table = String::from(
-        "| | batches | releases/s, empty | releases/s, full | page: first | at 10 % | at 50 % | at 99 % | made in |\n\
+        "| | batches, each | releases/s, empty | releases/s, full | page: first | at 10 % | at 50 % | at 99 % | made in |\n\
          |---|---|---|---|---|---|---|---|---|\n",
     );
     for grown in grown {
         let pages: Vec<String> = grown.pages.medians_ms().iter().map(|page| format!("{} ms", shown(*page))).collect();
         table.push_str(&format!(
-            "| {} | {} | {} | {} | {} | {} s, and {} s for indexes |\n",
+            "| {} | {} {} | {} | {} | {} | {} s, and {} s for indexes |\n",
             grown.name,
             shown(count(grown.batches)),
+            grown.state.word(),
             shown(rate(grown, |rate| rate.0)),
             shown(rate(grown, |rate| rate.1)),
             pages.join(" | "),
@@ -296,22 +346,31 @@ fn sizes(grown: &[Grown]) -> String {
         let of = |size: &Size| (size.rows / count(grown.batches), size.indexes / count(grown.batches));
         grown.sizes.iter().find(|size| size.table == table).map(of).unwrap_or_default()
     };
-    let row = |name: &str, rows: usize, [of_postgres, of_sqlite]: [(f64, f64); 2]| {
-        let shown = |(rows, indexes)| format!("{} + {}", shown(rows), shown(indexes));
-        format!("| {name} | {rows} | {} | {} |\n", shown(of_postgres), shown(of_sqlite))
+    let rows =
+        |grown: &Grown, table: &str| grown.rows.iter().find(|(name, _)| *name == table).map_or(0, |(_, rows)| *rows);
+    let row = |name: &str, of: [(usize, (f64, f64)); 2]| {
+        let [of_postgres, of_sqlite] =
+            of.map(|(rows, (heap, indexes))| format!("{rows} | {} + {}", shown(heap), shown(indexes)));
+        format!("| {name} | {of_postgres} | {of_sqlite} |\n")
     };
-    let mut table = String::from(
-        "| MB for a million batches of two items: rows + indexes | rows a batch | PostgreSQL | SQLite |\n|---|---|---|---|\n",
+    let mut table = format!(
+        "| MB for a million batches of two items: rows + indexes | rows of one {} | PostgreSQL | rows of one {} | SQLite |\n\
+         |---|---|---|---|---|\n",
+        postgres.state.word(),
+        sqlite.state.word(),
     );
-    let mut sum = [(0.0, 0.0); 2];
-    for (name, rows) in &postgres.rows {
-        let sizes = [size(postgres, name), size(sqlite, name)];
-        for (sum, size) in sum.iter_mut().zip(sizes) {
-            *sum = (sum.0 + size.0, sum.1 + size.1);
+    let mut sum = [(0, (0.0, 0.0)); 2];
+    // It is paid, so it has all tables.
+    for (name, _) in &sqlite.rows {
+        let of = [postgres, sqlite].map(|grown| (rows(grown, name), size(grown, name)));
+        for ((rows, (heap, indexes)), (more_rows, (more_heap, more_indexes))) in sum.iter_mut().zip(of) {
+            *rows += more_rows;
+            *heap += more_heap;
+            *indexes += more_indexes;
         }
-        table += &row(&format!("`{name}`"), *rows, sizes);
+        table += &row(&format!("`{name}`"), of);
     }
-    table + &row("**all**", postgres.rows.iter().map(|(_, rows)| rows).sum(), sum)
+    table + &row("**all**", sum)
 }
 
 #[cfg(test)]
@@ -322,6 +381,7 @@ mod tests {
         Grown {
             name,
             batches: 2_000,
+            state: State::Paid,
             made: (10.0, 5.0),
             rates: vec![(1_000.0, full), (1_000.0, full), (4_000.0, 1.0)],
             pages: Pages::of([vec![1.0], vec![1.0], vec![1.5], vec![2.5]]),
@@ -333,7 +393,7 @@ mod tests {
     #[test]
     fn the_full_one_is_compared_with_the_empty_one() {
         let grown = [grown(POSTGRES, 650.0), grown(SQLITE, 650.0)];
-        let line = "| PostgreSQL | 2,000 | 1,000 | 650 | 1.00 ms | 1.00 ms | 1.50 ms | 2.50 ms | 10.0 s, and 5.00 s for indexes |";
+        let line = "| PostgreSQL | 2,000 paid | 1,000 | 650 | 1.00 ms | 1.00 ms | 1.50 ms | 2.50 ms | 10.0 s, and 5.00 s for indexes |";
         assert!(table(&grown).contains(line), "{}", table(&grown));
         let goals = goals(&grown);
         assert!(
@@ -346,8 +406,8 @@ mod tests {
     #[test]
     fn sizes_are_those_of_a_million() {
         let sizes = sizes(&[grown(POSTGRES, 1.0), grown(SQLITE, 1.0)]);
-        assert!(sizes.contains("| `items` | 2 | 200 + 100 | 200 + 100 |"), "{sizes}");
-        assert!(sizes.contains("| **all** | 2 | 200 + 100 | 200 + 100 |"), "{sizes}");
+        assert!(sizes.contains("| `items` | 2 | 200 + 100 | 2 | 200 + 100 |"), "{sizes}");
+        assert!(sizes.contains("| **all** | 2 | 200 + 100 | 2 | 200 + 100 |"), "{sizes}");
     }
 
     #[test]

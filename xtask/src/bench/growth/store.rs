@@ -121,7 +121,7 @@ impl Store<'_> {
         let row = |line| template::read_row(line).ok_or_else(|| Failure::new(format!("`{line}` of {table}")));
         let rows = lines.lines().map(row).collect::<Result<Vec<_>>>()?;
         if rows.is_empty() {
-            return Err(Failure::new(format!("a release that is paid has no rows in {table}")));
+            return Err(Failure::new(format!("such a release has no rows in {table}")));
         }
         Ok(Rows { table, columns, rows })
     }
