@@ -1,5 +1,7 @@
 //! Changes that are committed at the same time share one transaction, and so one wait for the disk.
 //!
+//! On `PostgreSQL` releases share theirs with releases only, because they are written in a way of their own.
+//!
 //! Changes that touch the same row, counter or key never share a transaction, and keep their order. If a group
 //! fails because of one of its members, each is committed alone, so that it costs nobody but itself.
 //!
@@ -30,6 +32,8 @@ const GROUP_ROWS_MAX: usize = 4_096;
 /// A change that waits.
 pub(super) struct Committer {
     change: Change,
+    /// Whether it may be written as releases are.
+    is_release: bool,
     rows: usize,
     touched: Vec<Touched>,
     answer: oneshot::Sender<Result<(), CommitError>>,
@@ -50,6 +54,7 @@ impl Waits for Committer {
     fn take_group(waiting: &mut VecDeque<Self>) -> Vec<Self> {
         let (mut group, mut left, mut seen) = (Vec::new(), VecDeque::new(), HashSet::new());
         let mut rows = 0;
+        let of_releases = waiting.front().is_some_and(|first| first.is_release);
         while group.len() < GROUP_MAX
             && rows < GROUP_ROWS_MAX
             && let Some(next) = waiting.pop_front()
@@ -57,7 +62,7 @@ impl Waits for Committer {
             let is_apart = next.touched.iter().all(|touched| !seen.contains(touched));
             // Those who are left come before whoever touches the same after them.
             seen.extend(next.touched.iter().cloned());
-            if is_apart {
+            if is_apart && next.is_release == of_releases {
                 rows += next.rows;
                 group.push(next);
             } else {
@@ -74,7 +79,8 @@ impl Sql {
     /// Commits a change, together with others that wait at this moment.
     pub(super) async fn commit_in_turn(&self, change: Change) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Committer { rows: rows_of(&change), touched: touched_by(&change), change, answer };
+        let is_release = self.dialect() == Dialect::Postgres && at_once::is_release(&change);
+        let waiting = Committer { is_release, rows: rows_of(&change), touched: touched_by(&change), change, answer };
         let writers_max = writers_max(self.dialect());
         let start = || drop(tokio::spawn(self.clone().write_groups()));
         match self.commits().join(waiting, WAITING_MAX, writers_max) {
@@ -97,8 +103,9 @@ impl Sql {
 
     /// Answers with what is kept for the next group.
     async fn answer_group(self, mut kept: Kept, group: Vec<Committer>) -> Kept {
+        let are_releases = group.iter().all(|waiting| waiting.is_release);
         let changes: Vec<&Change> = group.iter().map(|waiting| &waiting.change).collect();
-        let mut answers = self.commit_group(&mut kept, &changes).await;
+        let mut answers = self.commit_group(&mut kept, are_releases, &changes).await;
         for waiting in group.into_iter().rev() {
             if let Some(answer) = answers.pop() {
                 // Whoever asked may be gone.
@@ -109,11 +116,13 @@ impl Sql {
     }
 
     /// The answer to each, in order.
-    async fn commit_group(&self, kept: &mut Kept, group: &[&Change]) -> Vec<Result<(), CommitError>> {
-        if self.dialect() == Dialect::Postgres
-            && group.iter().all(|change| at_once::is_release(change))
-            && let Some(answers) = self.commit_releases(kept, group).await
-        {
+    async fn commit_group(
+        &self,
+        kept: &mut Kept,
+        are_releases: bool,
+        group: &[&Change],
+    ) -> Vec<Result<(), CommitError>> {
+        if are_releases && let Some(answers) = self.commit_releases(kept, group).await {
             return answers;
         }
         if group.len() > 1
@@ -179,7 +188,8 @@ mod tests {
     }
 
     fn waiting(rows: usize, touched: &[&str]) -> Committer {
-        Committer { change: Change::default(), rows, touched: counters(touched), answer: oneshot::channel().0 }
+        let (change, answer) = (Change::default(), oneshot::channel().0);
+        Committer { change, is_release: false, rows, touched: counters(touched), answer }
     }
 
     /// What each touches, group by group.
@@ -199,6 +209,18 @@ mod tests {
             vec![counters(&["a"]), counters(&[]), counters(&["c"])],
             // The third waits for the second, though it has nothing in common with the first.
             vec![counters(&["a", "b"])],
+            vec![counters(&["b"])],
+        ];
+        assert_eq!(groups(waiting), expected);
+    }
+
+    #[test]
+    fn releases_go_with_releases_and_wait_for_whoever_touches_the_same_before_them() {
+        let release = |touched| Committer { is_release: true, ..waiting(1, touched) };
+        let waiting = [release(&["a"]), waiting(1, &["b"]), release(&["c"]), release(&["b"]), waiting(1, &["d"])];
+        let expected = [
+            vec![counters(&["a"]), counters(&["c"])],
+            vec![counters(&["b"]), counters(&["d"])],
             vec![counters(&["b"])],
         ];
         assert_eq!(groups(waiting), expected);
