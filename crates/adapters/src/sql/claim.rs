@@ -15,7 +15,7 @@ use domain::{
     event::{Event, EventKind},
     ids::EventId,
 };
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use std::time::Duration;
 
 /// What is true of a job, `$1`, while the claimer with the attempt `$2` has it. A lease that ran out is lost, even if
@@ -109,6 +109,19 @@ impl Sql {
         Ok(removed.rows_affected())
     }
 
+    async fn mark_part(&self, connection: &impl ConnectionTrait, ids: Vec<Value>) -> Result<(), StoreError> {
+        let dialect = self.dialect();
+        let named = bulk::is_one_of(dialect, 0, "id", ids).map_err(store)?;
+        let sql = format!(
+            "WITH moment AS MATERIALIZED (SELECT {} AS now, {})
+             UPDATE outbox SET published_at = (SELECT now FROM moment) WHERE published_at IS NULL AND {}",
+            dialect.now(),
+            dialect.unawaited(),
+            named.sql
+        );
+        connection.execute_raw(dialect.statement(sql, named.values)).await.map(drop).map_err(store)
+    }
+
     /// Changes a job if the lease is still held. `$3` is a span.
     async fn change_held(&self, lease: &Lease, sets: &str, span: Duration) -> Result<bool, StoreError> {
         let dialect = self.dialect();
@@ -159,38 +172,43 @@ impl JobQueue for Sql {
 
 #[async_trait]
 impl Outbox for Sql {
+    /// Neither this nor that they were published is waited for: an event whose claim or delivery a crash undoes is
+    /// delivered again, as one is whose process died.
     async fn unpublished(&self, limit: u32, lease: Duration) -> Result<Vec<Event>, StoreError> {
-        let (now, skip_locked) = (self.dialect().now(), self.dialect().skip_locked());
+        let dialect = self.dialect();
         let sql = format!(
-            "WITH moment AS MATERIALIZED (SELECT {now} AS now),
+            "WITH moment AS MATERIALIZED (SELECT {} AS now, {}),
              free AS MATERIALIZED (
                SELECT id FROM outbox
                WHERE published_at IS NULL AND (leased_until IS NULL OR leased_until <= (SELECT now FROM moment))
-               ORDER BY id LIMIT $1 {skip_locked})
+               ORDER BY id LIMIT $1 {})
              UPDATE outbox SET leased_until = (SELECT now FROM moment) + $2
              WHERE id IN (SELECT id FROM free) RETURNING {}",
+            dialect.now(),
+            dialect.unawaited(),
+            dialect.skip_locked(),
             columns::<event::Entity>("outbox")
         );
         let values = [i64::from(limit).into(), micros(lease).into()];
-        let found = event::Model::find_by_statement(self.dialect().statement(sql, values)).all(self.writer()).await;
+        let found = event::Model::find_by_statement(dialect.statement(sql, values)).all(self.writer()).await;
         let mut rows = found.map_err(store)?;
         rows.sort_by_key(|row| row.id);
         Ok(readable(rows, event::Model::read))
     }
 
     async fn mark_published(&self, events: &[EventId]) -> Result<(), StoreError> {
-        let write = self.begin_write().await.map_err(store)?;
-        for part in bulk::parts(events.to_vec()) {
-            let places: Vec<String> = (1..=part.len()).map(|at| format!("${at}")).collect();
-            let sql = format!(
-                "UPDATE outbox SET published_at = {} WHERE published_at IS NULL AND id IN ({})",
-                self.dialect().now(),
-                places.join(", ")
-            );
-            let values = part.into_iter().map(|id| id.uuid().into());
-            write.execute_raw(self.dialect().statement(sql, values)).await.map_err(store)?;
+        let ids = events.iter().map(|id| id.uuid().into()).collect();
+        match self.dialect() {
+            Dialect::Postgres if events.is_empty() => Ok(()),
+            Dialect::Postgres => self.mark_part(self.writer(), ids).await,
+            Dialect::Sqlite => {
+                let write = self.begin_write().await.map_err(store)?;
+                for part in bulk::parts(ids) {
+                    self.mark_part(&write, part).await?;
+                }
+                write.commit().await.map_err(store)
+            }
         }
-        write.commit().await.map_err(store)
     }
 
     async fn forget(&self, age: Duration, limit: u32) -> Result<u64, StoreError> {

@@ -37,6 +37,16 @@ impl Dialect {
         }
     }
 
+    /// A column to be selected by a statement of its own that need not wait for the disk: all that a crash does is to
+    /// undo it. Whatever is committed after it, and waits, brings it to the disk as well.
+    pub(super) fn unawaited(self) -> &'static str {
+        match self {
+            // Only for the transaction that the statement is.
+            Self::Postgres => "set_config('synchronous_commit', 'off', true) AS unawaited",
+            Self::Sqlite => "NULL AS unawaited",
+        }
+    }
+
     /// What follows the selection of rows that others may be selecting at the same time. SQLite has one writer.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {
