@@ -4,14 +4,19 @@ use super::{
     Ports,
     sample::{insert, recipient, release},
 };
-use crate::harness::databases;
+use crate::harness::{databases, silence::Silence};
 use adapters::sql::Sql;
 use app::{
     change::New,
-    ports::{CommitError, DuplicateKey, StoreError, repository::Wanted},
+    ports::{
+        CommitError, DuplicateKey, StoreError,
+        queries::{BatchFilter, Page},
+        repository::Wanted,
+    },
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// The database says goodbye to whoever else uses it. Answers to how many.
 async fn end_all_others(sql: &Sql) -> i64 {
@@ -68,4 +73,63 @@ async fn a_release_is_booked_once_though_connections_end() {
         let booked = ports.repository.batch_by_escrow(first.escrow()).await.unwrap();
         assert_eq!(booked.map(|booked| booked.id), Some(first.batch.id));
     }
+}
+
+/// The machine of the database stops, and no connection to it is ever seen to break.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_is_left_for_the_one_that_took_over() {
+    let (_, database) = databases::postgres().await;
+    let way = Silence::to(database.url()).await;
+    let ports = Ports::of(Arc::new(Sql::connect(way.url()).await.unwrap()));
+    let now = ports.now().await;
+    let wanted = Wanted { project: "prj_film".parse().unwrap(), as_of: None, recipients: vec![], counters: vec![] };
+    let release = || release(now).pay("rec_ana", 500);
+    let list = || ports.queries.batches(BatchFilter::default(), Page { after: None, limit: 1 });
+    let claim = || ports.jobs.claim(1, Duration::from_secs(60));
+    // Whoever is new to it connects.
+    for _ in 0..3 {
+        let (before, seen) = (release(), ports.repository.basis(&wanted));
+        let (booked, seen, listed, claimed, unpublished) = tokio::join!(
+            ports.repository.commit(before.change()),
+            seen,
+            list(),
+            claim(),
+            ports.outbox.unpublished(1, Duration::ZERO)
+        );
+        booked.unwrap();
+        (seen.unwrap(), listed.unwrap(), claimed.unwrap(), unpublished.unwrap());
+    }
+
+    way.fall_silent();
+    let lost = release();
+    let all = async {
+        tokio::join!(
+            ports.repository.commit(lost.change()),
+            ports.repository.basis(&wanted),
+            list(),
+            claim(),
+            ports.queries.ping()
+        )
+    };
+    let (booked, seen, listed, claimed, pinged) = timeout(Duration::from_secs(60), all).await.expect("an end");
+    // What may be said again was said again, and of the rest it is told that it did not come about.
+    booked.unwrap();
+    seen.unwrap();
+    for other in [listed.map(drop), claimed.map(drop), pinged] {
+        assert!(matches!(other, Ok(()) | Err(StoreError::Unavailable(_))), "{other:?}");
+    }
+    let booked = ports.repository.batch_by_escrow(lost.escrow()).await.unwrap();
+    assert_eq!(booked.map(|booked| booked.id), Some(lost.batch.id));
+
+    // Nobody meets one of the old connections again.
+    let after = release();
+    let all = async {
+        for _ in 0..20 {
+            let (seen, listed, claimed, pinged) =
+                tokio::join!(ports.repository.basis(&wanted), list(), claim(), ports.queries.ping());
+            (seen.unwrap(), listed.unwrap(), claimed.unwrap(), pinged.unwrap());
+        }
+        ports.repository.commit(after.change()).await.unwrap();
+    };
+    timeout(Duration::from_secs(10), all).await.expect("at once");
 }

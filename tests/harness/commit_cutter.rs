@@ -66,14 +66,7 @@ struct Session {
 impl CommitCutter {
     /// To the server of that URL.
     pub async fn to(url: &str) -> Self {
-        let (scheme, rest) = url.split_once("://").expect("a URL");
-        let (authority, path) = rest.split_once('/').expect("a database");
-        let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
-        let server = if host.contains(':') { host.to_owned() } else { format!("{host}:5432") };
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let at = if user.is_empty() { String::new() } else { format!("{user}@") };
-        let url = format!("{scheme}://{at}127.0.0.1:{port}/{path}");
+        let (server, listener, url) = in_between(url).await;
         let shared = Arc::new(Shared { server, orders: Mutex::default(), made: Mutex::default() });
         let cutter = Self { shared: Arc::clone(&shared), url };
         tokio::spawn(async move {
@@ -98,6 +91,19 @@ impl CommitCutter {
     pub fn made(&self) -> BTreeMap<(Writes, Cut), usize> {
         lock(&self.shared.made).clone()
     }
+}
+
+/// The address of the server of a URL, a listener in between, and the URL of the same database over that.
+pub async fn in_between(url: &str) -> (String, TcpListener, String) {
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let (authority, path) = rest.split_once('/').expect("a database");
+    let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
+    let server = if host.contains(':') { host.to_owned() } else { format!("{host}:5432") };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let at = if user.is_empty() { String::new() } else { format!("{user}@") };
+    let url = format!("{scheme}://{at}127.0.0.1:{port}/{path}");
+    (server, listener, url)
 }
 
 impl Shared {

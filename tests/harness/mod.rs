@@ -9,6 +9,7 @@ pub mod databases;
 pub mod home;
 pub mod process;
 pub mod sick_disk;
+pub mod silence;
 pub mod sql;
 pub mod stripe;
 pub mod tools;

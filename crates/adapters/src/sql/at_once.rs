@@ -61,8 +61,8 @@ impl Sql {
                 Err(error) if attempts == 1 => return all(error::store(error).into()),
                 Err(error) => return all(CommitError::Unclear(error.to_string())),
             };
-            let lost = sqlx::query_with(AssertSqlSafe(text), values).fetch_all(connection).await;
-            match lost.and_then(|rows| places(&rows)) {
+            let lost = sqlx::query_with(AssertSqlSafe(text), values).fetch_all(connection);
+            match self.writer().patience().wait(lost).await.and_then(|rows| places(&rows)) {
                 Ok(lost) => break lost,
                 Err(error) if is_dead(&error) && attempts <= WRITERS_MAX => kept.forget(),
                 Err(error) => {
@@ -92,7 +92,7 @@ impl Sql {
     /// Whether a release that was said more than once is there by now.
     async fn is_booked(&self, change: &Change) -> Result<bool, DbErr> {
         let ids = batches_of(change).map(|batch| batch.id.uuid());
-        Ok(batch::Entity::find().filter(batch::Column::Id.is_in(ids)).one(self.database()).await?.is_some())
+        Ok(batch::Entity::find().filter(batch::Column::Id.is_in(ids)).one(self.lists()).await?.is_some())
     }
 }
 

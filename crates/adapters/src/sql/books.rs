@@ -26,7 +26,7 @@ const BOOKED: &str = "FROM reversal_lines line
 impl Sql {
     /// All of it as of one moment.
     pub(super) async fn read_books(&self) -> Result<Books, StoreError> {
-        let transaction = self.begin_read().await.map_err(store)?;
+        let transaction = self.begin_long_read().await.map_err(store)?;
         let read = Read { transaction: &transaction, dialect: self.dialect() };
         let books = Books {
             unbalanced_transactions: read.unbalanced_transactions().await?,
@@ -47,7 +47,7 @@ impl Sql {
     }
 
     pub(super) async fn read_executed(&self, instructions: &[InstructionId]) -> Result<Vec<Executed>, StoreError> {
-        let transaction = self.begin_read().await.map_err(store)?;
+        let transaction = self.begin_long_read().await.map_err(store)?;
         let read = Read { transaction: &transaction, dialect: self.dialect() };
         // Each once, however often it is named.
         let instructions: BTreeSet<InstructionId> = instructions.iter().copied().collect();

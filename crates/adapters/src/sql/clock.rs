@@ -21,7 +21,7 @@ impl Sql {
     /// # Errors
     /// If the database cannot be used.
     pub async fn clock_offset(&self) -> Result<Duration, SqlError> {
-        let row = self.database().query_one_raw(self.dialect().statement("SELECT offset_us FROM clock", [])).await?;
+        let row = self.lists().query_one_raw(self.dialect().statement("SELECT offset_us FROM clock", [])).await?;
         let micros: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
         Ok(Duration::from_micros(micros.unsigned_abs()))
     }

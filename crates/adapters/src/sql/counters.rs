@@ -3,7 +3,7 @@
 //! Rows that exist are locked in the order of their names before any of them moves, so that two changes that move the
 //! same counters never wait for each other crosswise.
 
-use super::{Sql, bulk, commit::Refused, dialect::Dialect, error::store, kept::Write, rows::Place};
+use super::{Sql, bulk, commit::Refused, dialect::Dialect, error::store, kept::Write, limited::Limited, rows::Place};
 use app::{
     change::{Cause, Count, Reason},
     ports::{
@@ -29,7 +29,7 @@ impl Sql {
         let (from, to) = (format!("{kind}:{recipient}:"), format!("{kind}:{recipient};"));
         let sql = "SELECT id, value, revision FROM counters WHERE id >= $1 AND id < $2 ORDER BY id";
         let statement = self.dialect().statement(sql, [from.into(), to.into()]);
-        let rows = self.database().query_all_raw(statement).await.map_err(store)?;
+        let rows = self.lists().query_all_raw(statement).await.map_err(store)?;
         rows.iter().map(counter).collect()
     }
 
@@ -42,14 +42,14 @@ impl Sql {
                    GROUP BY batch_id HAVING sum(add_minor) > 0
                    ORDER BY max(CASE WHEN add_minor > 0 THEN revision END) DESC LIMIT $2";
         let statement = self.dialect().statement(sql, [key.as_str().into(), i64::from(limit).into()]);
-        let rows = self.database().query_all_raw(statement).await.map_err(store)?;
+        let rows = self.lists().query_all_raw(statement).await.map_err(store)?;
         rows.iter().map(|row| raise(key, row)).collect()
     }
 }
 
 /// How a batch and its reversals moved counters, oldest first.
 pub(super) async fn movements_of(
-    read: &DatabaseTransaction,
+    read: &Limited<DatabaseTransaction>,
     dialect: Dialect,
     batch: BatchId,
 ) -> Result<Vec<Movement>, StoreError> {

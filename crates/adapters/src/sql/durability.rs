@@ -46,7 +46,7 @@ impl Sql {
                    (SELECT count(*) FROM pg_stat_replication AS sender WHERE state IS DISTINCT FROM 'backup' \
                     AND application_name IS DISTINCT FROM 'pg_receivewal' AND NOT EXISTS (SELECT 1 FROM \
                     pg_replication_slots WHERE slot_type = 'logical' AND active_pid = sender.pid))";
-        let row = self.database().query_one_raw(self.dialect().statement(sql, [])).await?;
+        let row = self.lists().query_one_raw(self.dialect().statement(sql, [])).await?;
         let Some(row) = row else { return Ok(None) };
         let (commit, names): (String, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         let standbys: i64 = row.try_get_by_index(2)?;

@@ -66,7 +66,7 @@ fn of_claim(Claim { request, token }: &Claim) -> Vec<Value> {
 impl Sql {
     async fn key_row(&self, operation: &str, key: &IdempotencyKey) -> Result<Option<Model>, StoreError> {
         let id = (operation.to_owned(), key.to_string());
-        super::rows::idempotency_key::Entity::find_by_id(id).one(self.database()).await.map_err(store)
+        super::rows::idempotency_key::Entity::find_by_id(id).one(self.lists()).await.map_err(store)
     }
 }
 

@@ -4,7 +4,7 @@
 //! What was kept may have died meanwhile, with all others, when the database was restarted. That is noticed before
 //! anything was written: another one is taken.
 
-use super::{Sql, WRITERS_MAX, dialect::Dialect};
+use super::{Sql, WRITERS_MAX, dialect::Dialect, limited::Patience};
 use async_trait::async_trait;
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
@@ -26,7 +26,7 @@ impl Kept {
     pub(super) async fn connection(&mut self, sql: &Sql) -> Result<&mut PgConnection, DbErr> {
         let connection = match self.0.take() {
             Some(connection) => connection,
-            None => sql.writer().get_postgres_connection_pool().acquire().await.map_err(failed)?,
+            None => sql.writer().inner().get_postgres_connection_pool().acquire().await.map_err(failed)?,
         };
         Ok(self.0.insert(connection))
     }
@@ -37,10 +37,12 @@ impl Kept {
             return Ok(Write::Pooled(sql.begin_write().await?));
         }
         let mut dead = 0;
-        while let Err(error) = say(self.connection(sql).await?, "BEGIN").await {
+        let patience = sql.writer().patience();
+        while let Err(error) = patience.wait(say(self.connection(sql).await?, "BEGIN")).await {
             self.give_up(error, &mut dead)?;
         }
-        Ok(Write::Kept(Transaction { connection: Mutex::new(&mut self.0), is_over: false }))
+        let patience = patience.clone();
+        Ok(Write::Kept(Transaction { connection: Mutex::new(&mut self.0), patience, is_over: false }))
     }
 
     /// Asks one question.
@@ -50,7 +52,8 @@ impl Kept {
         }
         let mut dead = 0;
         loop {
-            match rows(self.connection(sql).await?, statement.clone()).await {
+            let asked = rows(self.connection(sql).await?, statement.clone());
+            match sql.writer().patience().wait(asked).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => self.give_up(error, &mut dead)?,
             }
@@ -79,6 +82,7 @@ pub(super) enum Write<'c> {
 pub(super) struct Transaction<'c> {
     /// Always there. Whoever writes has it for themselves; only that the compiler cannot see.
     connection: Mutex<&'c mut Option<PoolConnection<Postgres>>>,
+    patience: Patience,
     is_over: bool,
 }
 
@@ -100,7 +104,8 @@ impl Write<'_> {
 
 impl Transaction<'_> {
     async fn end(mut self, how: &'static str) -> Result<(), DbErr> {
-        say(there(self.connection.get_mut()).map_err(failed)?, how).await.map_err(failed)?;
+        let said = say(there(self.connection.get_mut()).map_err(failed)?, how);
+        self.patience.wait(said).await.map_err(failed)?;
         self.is_over = true;
         Ok(())
     }
@@ -135,8 +140,8 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.execute_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let done = query(statement).execute(there(&mut connection).map_err(failed)?).await;
-                Ok(done.map_err(failed)?.into())
+                let done = query(statement).execute(there(&mut connection).map_err(failed)?);
+                Ok(write.patience.wait(done).await.map_err(failed)?.into())
             }
         }
     }
@@ -146,8 +151,8 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.execute_unprepared(sql).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let done = say(there(&mut connection).map_err(failed)?, sql).await;
-                Ok(done.map_err(failed)?.into())
+                let done = say(there(&mut connection).map_err(failed)?, sql);
+                Ok(write.patience.wait(done).await.map_err(failed)?.into())
             }
         }
     }
@@ -157,8 +162,8 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.query_one_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let found = query(statement).fetch_optional(there(&mut connection).map_err(failed)?).await;
-                Ok(found.map_err(failed)?.map(PgRow::into))
+                let found = query(statement).fetch_optional(there(&mut connection).map_err(failed)?);
+                Ok(write.patience.wait(found).await.map_err(failed)?.map(PgRow::into))
             }
         }
     }
@@ -168,7 +173,8 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.query_all_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                rows(there(&mut connection).map_err(failed)?, statement).await.map_err(failed)
+                let found = rows(there(&mut connection).map_err(failed)?, statement);
+                write.patience.wait(found).await.map_err(failed)
             }
         }
     }

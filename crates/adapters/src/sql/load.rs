@@ -55,7 +55,7 @@ impl PayoutRepository for Sql {
     async fn newest_model(&self, project: &ProjectId) -> Result<Option<ModelVersion>, StoreError> {
         let versions = revenue_model::Entity::find().filter(revenue_model::Column::ProjectId.eq(project.as_str()));
         let newest = versions.order_by_desc(revenue_model::Column::Version).limit(1);
-        newest.one(self.database()).await.map_err(store)?.map(revenue_model::Model::read).transpose()
+        newest.one(self.lists()).await.map_err(store)?.map(revenue_model::Model::read).transpose()
     }
 
     async fn recipients(&self, ids: &[RecipientId]) -> Result<Vec<Stored<Recipient>>, StoreError> {
@@ -86,7 +86,7 @@ impl PayoutRepository for Sql {
         for part in bulk::parts(stored.into_iter().collect()) {
             let named = Entity::find().filter(Column::Rail.eq(rail.as_str())).filter(Column::Dedupe.is_in(part));
             let found = named.select_only().column(Column::Dedupe).into_tuple::<String>();
-            taken.extend(found.all(self.database()).await.map_err(store)?);
+            taken.extend(found.all(self.lists()).await.map_err(store)?);
         }
         let names: BTreeSet<&String> = names.iter().filter(|name| taken.contains(&storable(name))).collect();
         Ok(names.into_iter().cloned().collect())
@@ -100,7 +100,7 @@ impl PayoutRepository for Sql {
         );
         let value = serde_json::Value::from(value);
         let statement = self.dialect().statement(sql, [rail.as_str().into(), value.to_string().into()]);
-        let found = recipient::Model::find_by_statement(statement).all(self.database()).await.map_err(store)?;
+        let found = recipient::Model::find_by_statement(statement).all(self.lists()).await.map_err(store)?;
         let mut paid_there = Vec::new();
         for row in found {
             let recipient = row.read()?.value;
@@ -113,7 +113,7 @@ impl PayoutRepository for Sql {
 
     async fn batch_of_item(&self, item: ItemId) -> Result<Option<BatchId>, StoreError> {
         let found = item::Entity::find_by_id(item.uuid()).select_only().column(item::Column::BatchId);
-        let found = found.into_tuple::<Uuid>().one(self.database()).await.map_err(store)?;
+        let found = found.into_tuple::<Uuid>().one(self.lists()).await.map_err(store)?;
         Ok(found.map(BatchId::new))
     }
 
@@ -128,7 +128,7 @@ impl PayoutRepository for Sql {
         for part in bulk::parts(recipients.into_iter().collect()) {
             let theirs = Entity::find().filter(Column::RecipientId.is_in(part));
             let theirs = theirs.order_by_asc(Column::RecipientId).order_by_asc(Column::Destination);
-            for row in theirs.all(self.database()).await.map_err(store)? {
+            for row in theirs.all(self.lists()).await.map_err(store)? {
                 found.push(row.read()?);
             }
         }
@@ -136,7 +136,7 @@ impl PayoutRepository for Sql {
     }
 
     async fn proposed_resolution(&self, item: ItemId) -> Result<Option<Stored<Resolution>>, StoreError> {
-        proposed_of(self.database(), item).await
+        proposed_of(self.lists(), item).await
     }
 
     async fn batches_to_be_paid(&self, after: Option<BatchId>, limit: u32) -> Result<Vec<Batch>, StoreError> {
@@ -145,7 +145,7 @@ impl PayoutRepository for Sql {
             .add(Expr::cust("status <> 'completed' AND status IN ('awaiting_approval', 'scheduled')"))
             .add_option(after.map(|after| batch::Column::Id.gt(after.uuid())));
         let rows = batch::Entity::find().filter(wanted).order_by_asc(batch::Column::Id).limit(u64::from(limit));
-        let rows = rows.all(self.database()).await.map_err(store)?;
+        let rows = rows.all(self.lists()).await.map_err(store)?;
         rows.into_iter().map(|row| Ok(row.read()?.value)).collect()
     }
 
@@ -226,7 +226,7 @@ impl PayoutRepository for Sql {
             "SELECT DISTINCT batch_id FROM items WHERE recipient_id = $1 AND status = 'pending_kyc' {later}
              ORDER BY batch_id LIMIT $2"
         );
-        let rows = self.database().query_all_raw(dialect.statement(sql, values)).await.map_err(store)?;
+        let rows = self.lists().query_all_raw(dialect.statement(sql, values)).await.map_err(store)?;
         rows.iter().map(|row| row.try_get_by_index::<Uuid>(0).map(BatchId::new).map_err(store)).collect()
     }
 

@@ -6,6 +6,7 @@
 //!
 //! * `commit`, `group`, `taken`, `load`: the repository; what is committed at the same time shares a transaction
 //! * `kept`: a connection that is kept from one group to the next
+//! * `limited`: a database that does not answer
 //! * `reads`: what is read at the same time shares a statement; `queue`: how those who come at the same time are served
 //! * `facts`: what every release and every payment depends on
 //! * `execution`: batches that are to be paid, many in one look
@@ -34,6 +35,7 @@ mod facts;
 mod group;
 mod idempotency;
 mod kept;
+mod limited;
 mod load;
 mod migration;
 mod notify;
@@ -51,6 +53,7 @@ pub use migration::MigrationStatus;
 use crate::sqlite::never_reuse_what_is_unclear;
 use dialect::Dialect;
 use group::Committer;
+use limited::{ANSWER_MAX, Limited, Patience};
 use notify::Neighbours;
 use queue::Queue;
 use reads::Reads;
@@ -95,11 +98,12 @@ pub struct Sql {
 }
 
 struct Shared {
-    database: DatabaseConnection,
+    /// Lists, and whatever else looks through tables.
+    lists: Limited<DatabaseConnection>,
     /// SQLite has one writer at a time, so it gets one connection: waiting for it is fair and costs nothing, while
     /// waiting in SQLite is polling; and its pages stay in its cache, while a write by one connection empties the
     /// caches of all others. `PostgreSQL` gets connections that plan a statement once.
-    writer: DatabaseConnection,
+    writer: Limited<DatabaseConnection>,
     dialect: Dialect,
     /// Changes that wait to be committed.
     commits: Queue<Committer>,
@@ -118,41 +122,54 @@ impl Sql {
     /// # Errors
     /// If it is neither, or cannot be opened.
     pub async fn connect(url: &str) -> Result<Self, SqlError> {
-        let (dialect, database, writer) = if url.starts_with("sqlite://") {
+        let (dialect, lists, writer, patience) = if url.starts_with("sqlite://") {
             create_folder_of(url).await?;
             let writer = open_sqlite(sqlite_options(url, 1, "-16384")).await?;
-            (Dialect::Sqlite, open_sqlite(sqlite_options(url, 7, "-4096")).await?, writer)
+            let lists = open_sqlite(sqlite_options(url, 7, "-4096")).await?;
+            (Dialect::Sqlite, lists, writer, Patience::default())
         } else if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
             let url = format!("postgres://{rest}");
-            let writer = Database::connect(postgres_options(&url, WRITERS_MAX, &PLANS_ONCE)).await?;
+            let patience = Patience::of(ANSWER_MAX);
+            let mut writers = postgres_options(&url, WRITERS_MAX, &PLANS_ONCE);
+            patience.watch(&mut writers, false);
+            let writer = Database::connect(writers).await?;
             let mut lists = postgres_options(&url, 6, &[]);
+            // Whoever asks for a list may go before it is there.
+            patience.watch(&mut lists, true);
             // Each is tried before it is used: after a restart of the database nobody who asks for a list is told of it.
             lists.test_before_acquire_if_idle_for(Duration::ZERO);
-            (Dialect::Postgres, Database::connect(lists).await?, writer)
+            (Dialect::Postgres, Database::connect(lists).await?, writer, patience)
         } else {
             return Err(SqlError::UnknownScheme);
         };
         let opened_at = std::time::Instant::now();
         let (commits, reads, work) = (Queue::default(), Reads::default(), Arc::<Work>::default());
-        let neighbours = (dialect == Dialect::Postgres).then(|| Neighbours::of(writer.clone(), work.clone()));
-        Ok(Self { shared: Arc::new(Shared { database, writer, dialect, commits, reads, work, neighbours, opened_at }) })
+        let limited = |connections: DatabaseConnection| Limited::new(connections, patience.clone());
+        let neighbours = (dialect == Dialect::Postgres).then(|| Neighbours::of(limited(writer.clone()), work.clone()));
+        let (lists, writer) = (limited(lists), limited(writer));
+        Ok(Self { shared: Arc::new(Shared { lists, writer, dialect, commits, reads, work, neighbours, opened_at }) })
     }
 
-    /// The pool of connections, for those who look at rows directly.
+    /// The pool of connections, for those who look at rows directly. Nothing limits how long a statement takes.
     pub fn database(&self) -> &DatabaseConnection {
-        &self.shared.database
+        self.lists().inner()
+    }
+
+    /// Where lists are read, and whatever else is asked for seldom.
+    fn lists(&self) -> &Limited<DatabaseConnection> {
+        &self.shared.lists
     }
 
     /// Where everything is written.
-    fn writer(&self) -> &DatabaseConnection {
+    fn writer(&self) -> &Limited<DatabaseConnection> {
         &self.shared.writer
     }
 
     /// Where that is read which every release and every payment needs: in `PostgreSQL` nobody who looks through the
     /// whole of a table is in the way, and what is asked is planned.
-    fn reader(&self) -> &DatabaseConnection {
+    fn reader(&self) -> &Limited<DatabaseConnection> {
         match self.dialect() {
-            Dialect::Sqlite => self.database(),
+            Dialect::Sqlite => self.lists(),
             Dialect::Postgres => self.writer(),
         }
     }
@@ -188,16 +205,28 @@ impl Sql {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        self.writer().begin_with_options(options).await
+        self.writer().inner().begin_with_options(options).await
     }
 
     /// A transaction that reads: all of its statements see the same moment.
-    async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.begin_read_on(self.database()).await
+    async fn begin_read(&self) -> Result<Limited<DatabaseTransaction>, DbErr> {
+        self.begin_read_on(self.lists()).await
     }
 
-    async fn begin_read_on(&self, connections: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-        let options = match self.dialect() {
+    async fn begin_read_on(
+        &self,
+        connections: &Limited<DatabaseConnection>,
+    ) -> Result<Limited<DatabaseTransaction>, DbErr> {
+        connections.begin(self.read_options()).await
+    }
+
+    /// The same for what may take as long as it does.
+    async fn begin_long_read(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.database().begin_with_options(self.read_options()).await
+    }
+
+    fn read_options(&self) -> TransactionOptions {
+        match self.dialect() {
             Dialect::Sqlite => TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
                 ..TransactionOptions::default()
@@ -207,8 +236,7 @@ impl Sql {
                 access_mode: Some(AccessMode::ReadOnly),
                 ..TransactionOptions::default()
             },
-        };
-        connections.begin_with_options(options).await
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Nothing is notified in a transaction that writes: those that do commit one after the other, in the whole database.
 
-use super::{WAIT_MAX, dialect::Dialect, work::Work};
+use super::{WAIT_MAX, dialect::Dialect, limited::Limited, work::Work};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection,
     sqlx::{
@@ -36,7 +36,8 @@ const QUIET: Duration = Duration::from_secs(30);
 
 /// This process among those that share the database. What it does beside ends with this value.
 pub(super) struct Neighbours {
-    writer: DatabaseConnection,
+    /// How to connect to the database.
+    options: Arc<PgConnectOptions>,
     /// By which it knows its own cries.
     name: Arc<str>,
     work: Arc<Work>,
@@ -46,18 +47,18 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     /// Tells them from now on. They tell us nothing yet.
-    pub(super) fn of(writer: DatabaseConnection, work: Arc<Work>) -> Self {
+    pub(super) fn of(writer: Limited<DatabaseConnection>, work: Arc<Work>) -> Self {
         let name: Arc<str> = format!("{:032x}", rand::random::<u128>()).into();
-        let crier = Task::start(cry(writer.clone(), name.clone(), work.clone()));
-        Self { writer, name, work, _crier: crier, listener: OnceLock::new() }
+        let options = writer.inner().get_postgres_connection_pool().connect_options();
+        let crier = Task::start(cry(writer, name.clone(), work.clone()));
+        Self { options, name, work, _crier: crier, listener: OnceLock::new() }
     }
 
     /// From now on they are heard.
     pub(super) fn listen(&self) {
         self.listener.get_or_init(|| {
             // A connection of its own: it is never given back, and those that write are few.
-            let options = self.writer.get_postgres_connection_pool().connect_options();
-            let options = (*options).clone().application_name(LISTENER);
+            let options = (*self.options).clone().application_name(LISTENER);
             Task::start(listen(options, self.name.clone(), self.work.clone()))
         });
     }
@@ -88,7 +89,7 @@ async fn whenever<Done: Future<Output = ()>>(wanted: &Notify, mut act: impl FnMu
 }
 
 /// Tells the others whenever something was told here.
-async fn cry(writer: DatabaseConnection, name: Arc<str>, work: Arc<Work>) {
+async fn cry(writer: Limited<DatabaseConnection>, name: Arc<str>, work: Arc<Work>) {
     let cry = || async {
         let values = [CHANNEL.into(), (*name).into()];
         let statement = Dialect::Postgres.statement("SELECT pg_notify($1, $2)", values);

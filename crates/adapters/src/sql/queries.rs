@@ -45,7 +45,7 @@ const MOVED_LAST: u32 = 100;
 #[async_trait]
 impl PayoutQueries for Sql {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.database().ping().await.map_err(store)
+        self.reader().execute_unprepared("SELECT 1").await.map(drop).map_err(store)
     }
 
     async fn batches(&self, filter: BatchFilter, page: Page<BatchId>) -> Result<Paged<Batch>, StoreError> {
@@ -56,7 +56,7 @@ impl PayoutQueries for Sql {
             .add_option(escrow.map(|escrow| batch::Column::EscrowId.eq(escrow.as_str())))
             .add_option(page.after.map(|after| batch::Column::Id.lt(after.uuid())));
         let rows = batch::Entity::find().filter(wanted).order_by_desc(batch::Column::Id).limit(one_more(page.limit));
-        let rows = rows.all(self.database()).await.map_err(store)?;
+        let rows = rows.all(self.lists()).await.map_err(store)?;
         let batches = rows.into_iter().map(|row| Ok(row.read()?.value)).collect::<Result<_, StoreError>>()?;
         Ok(Paged::cut(batches, page.limit))
     }
@@ -109,18 +109,18 @@ impl PayoutQueries for Sql {
             .add(Column::ProjectId.eq(project.as_str()))
             .add_option(page.after.map(|after| Column::Version.lt(i64::from(after))));
         let rows = Entity::find().filter(wanted).order_by_desc(Column::Version).limit(one_more(page.limit));
-        let rows = rows.all(self.database()).await.map_err(store)?;
+        let rows = rows.all(self.lists()).await.map_err(store)?;
         let versions = rows.into_iter().map(Model::read).collect::<Result<_, _>>()?;
         Ok(Paged::cut(versions, page.limit))
     }
 
     async fn model(&self, project: &ProjectId, version: u32) -> Result<Option<ModelVersion>, StoreError> {
         let found = revenue_model::Entity::find_by_id((project.to_string(), i64::from(version)));
-        found.one(self.database()).await.map_err(store)?.map(revenue_model::Model::read).transpose()
+        found.one(self.lists()).await.map_err(store)?.map(revenue_model::Model::read).transpose()
     }
 
     async fn recipient(&self, recipient: &RecipientId) -> Result<Option<Recipient>, StoreError> {
-        let row = recipient::Entity::find_by_id(recipient.to_string()).one(self.database()).await.map_err(store)?;
+        let row = recipient::Entity::find_by_id(recipient.to_string()).one(self.lists()).await.map_err(store)?;
         Ok(row.map(recipient::Model::read).transpose()?.map(|found| found.value))
     }
 
@@ -162,7 +162,7 @@ impl PayoutQueries for Sql {
 
     async fn has_lines(&self, recipient: &RecipientId) -> Result<bool, StoreError> {
         let theirs = batch_line::Entity::find().filter(batch_line::Column::RecipientId.eq(recipient.as_str()));
-        Ok(theirs.one(self.database()).await.map_err(store)?.is_some())
+        Ok(theirs.one(self.lists()).await.map_err(store)?.is_some())
     }
 
     async fn transactions(
@@ -172,7 +172,7 @@ impl PayoutQueries for Sql {
     ) -> Result<Paged<Transaction>, StoreError> {
         use ledger_transaction::Column;
         let rows = headers(filter, &page).order_by_desc(Column::Id).limit(one_more(page.limit));
-        let rows = rows.all(self.database()).await.map_err(store)?;
+        let rows = rows.all(self.lists()).await.map_err(store)?;
         // Nothing is ever added to a transaction that is there: a second statement sees the same one.
         let mut entries = self.entries_of(rows.iter().map(|row| row.id).collect()).await.map_err(store)?;
         let transactions = rows.into_iter().map(|row| {
@@ -191,7 +191,7 @@ impl PayoutQueries for Sql {
             .add_option(kind.map(|kind| Column::Kind.eq(kind)))
             .add_option(page.after.map(|after| Column::Id.lt(after.uuid())));
         let rows = Entity::find().filter(wanted).order_by_desc(Column::Id).limit(one_more(page.limit));
-        let rows = rows.all(self.database()).await.map_err(store)?;
+        let rows = rows.all(self.lists()).await.map_err(store)?;
         let events = rows.into_iter().map(Model::read_published).collect::<Result<_, _>>()?;
         Ok(Paged::cut(events, page.limit))
     }
@@ -205,13 +205,13 @@ impl PayoutQueries for Sql {
             .add_option(action.map(|action| Column::Action.eq(storable(&action))))
             .add_option(page.after.map(|after| Column::Id.lt(after.uuid())));
         let rows = Entity::find().filter(wanted).order_by_desc(Column::Id).limit(one_more(page.limit));
-        let rows = rows.all(self.database()).await.map_err(store)?;
+        let rows = rows.all(self.lists()).await.map_err(store)?;
         Ok(Paged::cut(rows.into_iter().map(Model::read).collect::<Result<_, _>>()?, page.limit))
     }
 
     async fn policies(&self, limit: u32) -> Result<Vec<PolicyVersion>, StoreError> {
         let newest = policy::Entity::find().order_by_desc(policy::Column::Version).limit(u64::from(limit));
-        newest.all(self.database()).await.map_err(store)?.into_iter().map(policy::Model::read).collect()
+        newest.all(self.lists()).await.map_err(store)?.into_iter().map(policy::Model::read).collect()
     }
 
     async fn books(&self) -> Result<Books, StoreError> {
@@ -229,7 +229,7 @@ impl Sql {
         use ledger_entry::{Column, Entity};
         let entries = Entity::find().filter(Column::TransactionId.is_in(ids)).order_by_asc(Column::Seq);
         let mut by_transaction: HashMap<Uuid, Vec<ledger_entry::Model>> = HashMap::new();
-        for entry in entries.all(self.database()).await? {
+        for entry in entries.all(self.lists()).await? {
             by_transaction.entry(entry.transaction_id).or_default().push(entry);
         }
         Ok(by_transaction)

@@ -33,7 +33,7 @@ impl Sql {
     }
 
     async fn is_taken(&self, key: &DuplicateKey, change: &Change) -> Result<bool, DbErr> {
-        let database = self.database();
+        let database = self.lists();
         Ok(match key {
             DuplicateKey::Escrow(escrow) => {
                 let taken = batch::Entity::find().filter(batch::Column::EscrowId.eq(escrow.as_str()));
