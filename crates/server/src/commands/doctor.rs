@@ -2,7 +2,7 @@
 
 use super::{Exit, Outcome};
 use crate::{
-    compose,
+    compose::{self, ComposeError},
     config::{Config, Origin},
     signing_key::signing_key,
 };
@@ -50,13 +50,25 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Err(error) => Err(error.to_string()),
     };
     let database = check("database", reached.map(|()| "reached, schema up to date".to_owned()));
+    let commits = match compose::accepted_loss(config).await {
+        Err(ComposeError::LosesCommits(loss)) => check("commits", Err::<String, _>(ComposeError::LosesCommits(loss))),
+        // It was said of the database.
+        Err(_) if !database => false,
+        kept => check(
+            "commits",
+            kept.map(|loss| match loss {
+                None => "what is acknowledged stays".to_owned(),
+                Some(loss) => format!("data loss is accepted: {loss}"),
+            }),
+        ),
+    };
     let clock = match &looking {
         Ok(looking) => {
             check("clock", looking.clock.now().await.map(|now| now.to_string()).map_err(|error| format!("{error:?}")))
         }
         Err(_) => false,
     };
-    if key && tls && database && clock { Ok(()) } else { Err(Exit::Failed) }
+    if key && tls && database && commits && clock { Ok(()) } else { Err(Exit::Failed) }
 }
 
 fn setting(name: &str, value: &dyn Display, origin: Origin) {
