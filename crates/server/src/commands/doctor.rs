@@ -50,18 +50,9 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Err(error) => Err(error.to_string()),
     };
     let database = check("database", reached.map(|()| "reached, schema up to date".to_owned()));
-    let commits = match compose::accepted_loss(config).await {
-        Err(ComposeError::LosesCommits(loss)) => check("commits", Err::<String, _>(ComposeError::LosesCommits(loss))),
-        // It was said of the database.
-        Err(_) if !database => false,
-        kept => check(
-            "commits",
-            kept.map(|loss| match loss {
-                None => "what is acknowledged stays".to_owned(),
-                Some(loss) => format!("data loss is accepted: {loss}"),
-            }),
-        ),
-    };
+    // What cannot be reached is not waited for twice.
+    let is_there = !matches!(looking, Err(ComposeError::Sql(_) | ComposeError::NoDatabase(_)));
+    let commits = is_there && check("commits", compose::accepted_loss(config).await.map(kept));
     let clock = match &looking {
         Ok(looking) => {
             check("clock", looking.clock.now().await.map(|now| now.to_string()).map_err(|error| format!("{error:?}")))
@@ -69,6 +60,13 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Err(_) => false,
     };
     if key && tls && database && commits && clock { Ok(()) } else { Err(Exit::Failed) }
+}
+
+fn kept(accepted: Option<impl Display>) -> String {
+    match accepted {
+        None => "what is acknowledged stays".to_owned(),
+        Some(loss) => format!("data loss is accepted: {loss}"),
+    }
 }
 
 fn setting(name: &str, value: &dyn Display, origin: Origin) {
