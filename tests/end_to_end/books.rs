@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 on_both_databases! {
     the_books_balance_at_every_moment
     money_booked_to_the_wrong_recipient_is_found
+    beyond_a_hundred_differences_it_is_said_how_many_there_are
     money_that_only_the_provider_knows_of_is_found
     money_that_the_provider_does_not_know_of_is_found
     an_item_whose_state_was_set_by_hand_is_found
@@ -120,6 +121,21 @@ async fn money_booked_to_the_wrong_recipient_is_found(engine: Engine) {
     desk.execute(&planted).await.expect("a balanced transaction can be added");
     // The sum of all payables is right; who is owed is not.
     desk.differs("payable", &[("rec_ana", 0, -5), ("rec_ben", 0, 5)]).await;
+}
+
+async fn beyond_a_hundred_differences_it_is_said_how_many_there_are(engine: Engine) {
+    let desk = Desk::new(engine).await;
+    let names: Vec<String> = (0..245).map(|number| format!("rec_{number}")).collect();
+    let mut entries: Vec<(&str, &str, i64)> = names.iter().map(|name| ("payable", name.as_str(), -1)).collect();
+    entries.push(("payable", "rec_ana", 245));
+    desk.execute(&desk.transaction('1', &entries)).await.expect("a balanced transaction can be added");
+    let verified = desk.world.verify().await;
+    assert_eq!(verified.code, 6, "{}{}", verified.stdout, verified.stderr);
+    assert!(verified.stdout.lines().any(|line| line.trim() == "… and 146 more"), "{}", verified.stdout);
+    let trial = desk.world.trial_balance().await;
+    let payable = list(&trial, "checks").iter().find(|check| check["name"] == "payable").expect("the check");
+    assert_eq!(list(payable, "differences").len(), 100);
+    assert_eq!(payable["differencesMore"], 146);
 }
 
 async fn money_that_only_the_provider_knows_of_is_found(engine: Engine) {

@@ -69,6 +69,29 @@ async fn a_database_that_may_undo_what_it_acknowledged_is_refused() {
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
 }
 
+/// What the service refuses to start on is not well, whether or not the database has its tables yet.
+#[tokio::test]
+async fn doctor_finds_a_database_that_may_undo_what_it_acknowledged() {
+    let home = Home::new(Engine::Postgres).await;
+    let careless = format!("{}?options=-c%20synchronous_commit%3Doff", home.database_url());
+    let folder = folder();
+    let doctor = async |more: &[&str]| {
+        bare(folder.path(), &[&["doctor", "--database-url", &careless], more].concat(), &[]).await
+    };
+    let found = "FAILED commits        the database does not keep what it acknowledges: ";
+    let ran = doctor(&[]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains(found), "{}", ran.stdout);
+    assert_eq!(home.run(&["migrate"]).await.code, 0);
+    let ran = doctor(&[]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains(found) && ran.stdout.contains("ok     database"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("FAILED").count(), 1, "{}", ran.stdout);
+    let ran = doctor(&["--accept-data-loss"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("ok     commits        data loss is accepted: "), "{}", ran.stdout);
+}
+
 async fn doctor_says_whether_everything_can_be_reached(engine: Engine) {
     let home = Home::new(engine).await;
     assert_eq!(home.run(&["migrate"]).await.code, 0);
@@ -81,7 +104,7 @@ async fn doctor_says_whether_everything_can_be_reached(engine: Engine) {
     ] {
         assert!(well.stdout.lines().any(|found| found == line), "{line} is not in\n{}", well.stdout);
     }
-    for part in ["signing key", "database", "clock"] {
+    for part in ["signing key", "database", "commits", "clock"] {
         assert!(well.stdout.contains(&format!("ok     {part}")), "{part} is not well:\n{}", well.stdout);
     }
     assert!(!well.stdout.contains(SECRET) && !well.stderr.contains(SECRET));

@@ -119,14 +119,26 @@ pub struct Migration {
 /// See [`ComposeError`].
 pub async fn service(config: &Config) -> Result<Service, ComposeError> {
     let sql = Sql::connect(&config.database_url.value).await?;
-    if let Some(loss) = sql.loses_commits().await? {
-        if !config.accept_data_loss.value {
-            return Err(ComposeError::LosesCommits(loss));
-        }
+    if let Some(loss) = accepted_loss_of(config, &sql).await? {
         tracing::warn!("started all the same with a database that does not keep what it acknowledges: {loss}");
     }
     sql.migrate().await?;
     put_together(config, sql).await
+}
+
+/// What can undo a commit that the database answered, if anything can and the settings say that it may.
+///
+/// # Errors
+/// [`ComposeError::LosesCommits`] if they do not say so; then the service does not start.
+pub async fn accepted_loss(config: &Config) -> Result<Option<Loss>, ComposeError> {
+    accepted_loss_of(config, &existing_database(config).await?).await
+}
+
+async fn accepted_loss_of(config: &Config, sql: &Sql) -> Result<Option<Loss>, ComposeError> {
+    match sql.loses_commits().await? {
+        Some(loss) if !config.accept_data_loss.value => Err(ComposeError::LosesCommits(loss)),
+        loss => Ok(loss),
+    }
 }
 
 /// What whoever only looks needs.

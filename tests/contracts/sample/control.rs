@@ -71,6 +71,7 @@ pub fn said(dedupe: &str, what: Seen) -> RailEvent {
     RailEvent {
         dedupe: dedupe.to_owned(),
         about: About::Item("WIRE".to_owned()),
+        key: None,
         what,
         amount: None,
         occurred_at: None,

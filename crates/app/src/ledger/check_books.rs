@@ -22,7 +22,7 @@ use std::{
 
 /// Entries of a rail's book read at a time.
 const PAGE: u32 = 1000;
-/// Differences named in one check; the rest is only counted in its figures.
+/// Differences named in one check; the rest is only counted.
 const DIFFERENCES_MAX: usize = 100;
 
 /// The result: balanced if every check is.
@@ -56,6 +56,8 @@ pub struct Check {
     pub open: u64,
     /// The parts that differ, at most a hundred of them.
     pub differences: Vec<Difference>,
+    /// How many more parts differ than are named.
+    pub differences_more: u64,
 }
 
 impl Check {
@@ -197,6 +199,7 @@ fn ledger_checks(books: &Books) -> Vec<Check> {
         actual: SumMinor::from(actual),
         open: 0,
         differences: Vec::new(),
+        differences_more: 0,
     };
     let mut checks =
         vec![count("transactions_balance", books.unbalanced_transactions), count("counters", books.drifted_counters)];
@@ -248,8 +251,15 @@ fn actual(books: &Books, kind: &str, sign: SumMinor, by_subject: bool) -> Figure
 fn compare(name: &str, expected: &Figures, actual: &Figures, open: u64) -> Vec<Check> {
     let keys: BTreeSet<&(String, Currency)> = expected.keys().chain(actual.keys()).collect();
     let mut checks: BTreeMap<Option<Currency>, Check> = BTreeMap::new();
-    let blank =
-        |currency| Check { name: name.to_owned(), currency, expected: 0, actual: 0, open, differences: Vec::new() };
+    let blank = |currency| Check {
+        name: name.to_owned(),
+        currency,
+        expected: 0,
+        actual: 0,
+        open,
+        differences: Vec::new(),
+        differences_more: 0,
+    };
     for key in keys {
         let figure = |figures: &Figures| figures.get(key).copied().unwrap_or_default();
         let check = checks.entry(Some(key.1)).or_insert_with(|| blank(Some(key.1)));
@@ -264,8 +274,13 @@ fn compare(name: &str, expected: &Figures, actual: &Figures, open: u64) -> Vec<C
 fn add(check: &mut Check, subject: &str, expected: SumMinor, actual: SumMinor) {
     check.expected += expected;
     check.actual += actual;
-    if expected != actual && check.differences.len() < DIFFERENCES_MAX {
+    if expected == actual {
+        return;
+    }
+    if check.differences.len() < DIFFERENCES_MAX {
         check.differences.push(Difference { subject: subject.to_owned(), expected, actual });
+    } else {
+        check.differences_more += 1;
     }
 }
 
@@ -327,6 +342,7 @@ fn check_of<'a>(checks: &'a mut BTreeMap<Currency, Check>, rail: &RailId, curren
         actual: 0,
         open: 0,
         differences: Vec::new(),
+        differences_more: 0,
     })
 }
 

@@ -9,7 +9,7 @@ mod debts;
 
 pub(crate) use conclusion::{Conclusion, add_count, write_down};
 
-use super::{batch_work::BatchWork, cancel_lines::Cancelling};
+use super::{batch_work::BatchWork, cancel_lines::Cancelling, told::told};
 use crate::{
     change::{New, PaidDestination, TakenEvent, Verdict},
     ports::{
@@ -123,9 +123,8 @@ pub(crate) fn hear(
         verdict = Verdict::Alarmed;
         if is_new {
             let alarm = if meant.is_empty() { Alarm::UnknownPayment } else { Alarm::AmountMismatch };
-            let what = json!({ "rail": facts.rail.id, "name": event.dedupe, "says": event.what.as_str(),
-                "amount": event.amount.map(|amount| amount.to_string()) });
-            into.alarm(facts, alarm, (&instruction, meant.first().map(|part| part.item)), what);
+            let about = (&instruction, meant.first().map(|part| part.item));
+            into.alarm(facts, alarm, about, told(&facts.rail.id, event));
         }
         for part in &meant {
             lose_track(work, part.item, facts.at)?;

@@ -35,6 +35,7 @@ pub mod resolve_item;
 pub mod schedule_payouts;
 pub mod set_policy;
 pub mod sweep_rails;
+mod told;
 pub mod why_unpaid;
 
 pub use conclude::{Contradiction, RETRIES_MAX};

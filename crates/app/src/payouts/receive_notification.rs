@@ -7,6 +7,7 @@ use super::{
     batch_work::BatchWork,
     conclude::{self, Conclusion, Contradiction},
     execute_batch::Known,
+    told::told,
 };
 use crate::{
     RACES_MAX,
@@ -27,7 +28,6 @@ use domain::{
     recipient::RailId,
     timestamp::Timestamp,
 };
-use serde_json::json;
 
 /// What is needed to hear.
 #[derive(Clone, Copy)]
@@ -205,8 +205,15 @@ async fn about_ours(
 
 /// We never ordered it: that is stored, and a person is needed.
 fn about_nothing(ears: Ears<'_>, rail: &RailProfile, event: &RailEvent, now: Timestamp) -> Change {
-    tracing::error!(rail = %rail.id, name = event.dedupe, "a rail reports on a payment that we never ordered");
-    let about = json!({ "rail": rail.id, "name": event.dedupe, "says": event.what.as_str() });
+    let about = told(&rail.id, event);
+    tracing::error!(
+        rail = %rail.id,
+        name = event.dedupe,
+        key = event.key.as_deref(),
+        reference = event.what.reference(),
+        what = %about,
+        "a rail reports on a payment that we never ordered"
+    );
     let alarm = Event::alarm(EventId::new(ears.ids.fresh()), Alarm::UnknownPayment, (None, None), about, now);
     Change { insert: vec![stored(rail, event, Verdict::Alarmed, now)], publish: vec![alarm], ..Change::default() }
 }

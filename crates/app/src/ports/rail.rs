@@ -186,6 +186,9 @@ pub struct RailEvent {
     pub dedupe: String,
     /// Which payment it is about.
     pub about: About,
+    /// The key under which the rail has the payment, if it says so; the text as the rail stored it. Nothing is decided by
+    /// it: it is for people, who find the payment by it.
+    pub key: Option<String>,
     /// What it says.
     pub what: Seen,
     /// The amount it names, if it names one. If that is not the payment's, nothing is believed of it.
@@ -255,6 +258,38 @@ impl Seen {
             Self::DetailsChanged => "details_changed",
         }
     }
+
+    /// The rail's own name for the payment, if it says that.
+    pub fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Accepted { reference } | Self::Settled { reference } | Self::Returned { reference, .. } => {
+                reference.as_deref()
+            }
+            Self::Rejected { .. } | Self::Recalled | Self::DetailsChanged => None,
+        }
+    }
+
+    /// What came back by now, if it says that something did.
+    pub fn returned(&self) -> Option<Money> {
+        match self {
+            Self::Returned { returned, .. } => Some(*returned),
+            Self::Accepted { .. }
+            | Self::Settled { .. }
+            | Self::Rejected { .. }
+            | Self::Recalled
+            | Self::DetailsChanged => None,
+        }
+    }
+}
+
+impl About {
+    /// The name by which the rail says it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Item(name) | Self::Destination(name) => name.clone(),
+            Self::Instruction(key) => key.to_string(),
+        }
+    }
 }
 
 impl RailEvent {
@@ -271,6 +306,7 @@ impl RailEvent {
         Self {
             dedupe: Self::name_of(wire_ref, &what),
             about: About::Item(wire_ref.to_owned()),
+            key: None,
             what,
             amount,
             occurred_at: None,

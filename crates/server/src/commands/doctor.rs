@@ -2,7 +2,7 @@
 
 use super::{Exit, Outcome};
 use crate::{
-    compose,
+    compose::{self, ComposeError},
     config::{Config, Origin},
     signing_key::signing_key,
 };
@@ -50,13 +50,23 @@ pub(super) async fn run(config: &Config) -> Outcome {
         Err(error) => Err(error.to_string()),
     };
     let database = check("database", reached.map(|()| "reached, schema up to date".to_owned()));
+    // What cannot be reached is not waited for twice.
+    let is_there = !matches!(looking, Err(ComposeError::Sql(_) | ComposeError::NoDatabase(_)));
+    let commits = is_there && check("commits", compose::accepted_loss(config).await.map(kept));
     let clock = match &looking {
         Ok(looking) => {
             check("clock", looking.clock.now().await.map(|now| now.to_string()).map_err(|error| format!("{error:?}")))
         }
         Err(_) => false,
     };
-    if key && tls && database && clock { Ok(()) } else { Err(Exit::Failed) }
+    if key && tls && database && commits && clock { Ok(()) } else { Err(Exit::Failed) }
+}
+
+fn kept(accepted: Option<impl Display>) -> String {
+    match accepted {
+        None => "what is acknowledged stays".to_owned(),
+        Some(loss) => format!("data loss is accepted: {loss}"),
+    }
 }
 
 fn setting(name: &str, value: &dyn Display, origin: Origin) {

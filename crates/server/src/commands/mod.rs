@@ -28,7 +28,7 @@ use std::{future::Future, process::ExitCode};
 #[command(name = "disburse", version, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 4 the token is not taken, 6 a check found a difference, \
-                  65 bad input, 69 cannot be reached, 130 interrupted."
+                  65 bad input, 69 cannot be reached or does not keep what it acknowledges, 130 interrupted."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -81,7 +81,7 @@ enum Exit {
     Difference = 6,
     /// What was to be read is wrong; it was said where.
     BadInput = 65,
-    /// Something cannot be reached.
+    /// Something cannot be reached, or may undo what it acknowledges.
     Unreachable = 69,
     /// Somebody asked to stop.
     Interrupted = 130,

@@ -12,9 +12,9 @@ use app::{
         receive_notification::Ears,
         sweep_rails::{Swept, sweep_rails},
     },
-    ports::rail::{About, RailEvent},
+    ports::rail::RailEvent,
 };
-use domain::timestamp::Timestamp;
+use domain::{money::Money, timestamp::Timestamp};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,9 +40,7 @@ fn print(swept: &Swept) {
     let Swept { rail, sayings, taken, unknown, stopped } = swept;
     let rail = rail.as_str();
     for event in unknown {
-        let amount = event.amount.map(|amount| format!("{} {}", amount.amount_minor, amount.currency));
-        let what = event.what.as_str();
-        outln!("{:<8} {rail:<16} {what:<9} {} {}", "UNKNOWN", name(event), amount.unwrap_or_default());
+        outln!("{:<8} {rail:<16} {}", "UNKNOWN", told(event));
     }
     if let Some(why) = stopped {
         outln!("{:<8} {rail:<16} {why}", "UNSEEN");
@@ -51,10 +49,42 @@ fn print(swept: &Swept) {
     outln!("{mark:<8} {rail:<16} {sayings} sayings, {taken} new, {} without a row here", unknown.len());
 }
 
-/// The name under which it was ordered.
-fn name(event: &RailEvent) -> String {
-    match &event.about {
-        About::Item(name) | About::Destination(name) => name.clone(),
-        About::Instruction(key) => key.to_string(),
+/// All that the rail told of a payment: the name under which it was ordered, how much, and whatever else is known under
+/// names of its own. `key` is what `verify` names, `name` is the saying's own.
+fn told(event: &RailEvent) -> String {
+    let RailEvent { dedupe, about, key, what, amount, occurred_at, evidence: _ } = event;
+    let money = |money: Money| format!("{} {}", money.amount_minor, money.currency);
+    let parts = [
+        ("returned", what.returned().map(money)),
+        ("key", key.clone()),
+        ("reference", what.reference().map(str::to_owned)),
+        ("at", occurred_at.map(|at| at.to_string())),
+        ("name", Some(dedupe.clone())),
+    ];
+    let mut told = vec![format!("{:<9}", what.as_str()), about.name()];
+    told.extend(amount.map(money));
+    told.extend(parts.into_iter().filter_map(|(name, part)| part.map(|part| format!("{name}={part}"))));
+    told.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use app::ports::rail::Seen;
+
+    #[test]
+    fn what_is_unknown_is_told_by_every_name_that_it_has() {
+        let usd = |minor| Money::new(minor, "USD".parse().unwrap());
+        let reference = Some("sim_1".to_owned());
+        let settled = RailEvent {
+            key: Some("ins_1".to_owned()),
+            occurred_at: Some(Timestamp::from_unix_micros(0)),
+            ..RailEvent::answered("W1", Seen::Settled { reference: reference.clone() }, Some(usd(1_000)), b"raw")
+        };
+        let expected = "settled   W1 1000 USD key=ins_1 reference=sim_1 at=1970-01-01T00:00:00.000Z name=W1/settled";
+        assert_eq!(told(&settled), expected);
+        let what = Seen::Returned { reason: "no_account".to_owned(), returned: usd(300), reference };
+        let returned = RailEvent::answered("W1", what, Some(usd(1_000)), b"raw");
+        assert_eq!(told(&returned), "returned  W1 1000 USD returned=300 USD reference=sim_1 name=W1/returned/300");
     }
 }

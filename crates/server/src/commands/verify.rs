@@ -97,7 +97,7 @@ impl Seen {
 }
 
 fn print_check(check: &Check) {
-    let Check { name, currency, expected, actual, open, differences } = check;
+    let Check { name, currency, expected, actual, open, differences, differences_more } = check;
     let currency = currency.map(|currency| currency.to_string()).unwrap_or_default();
     let mark = if check.is_ok() { "ok   " } else { "DIFFERS" };
     let open = if *open > 0 { format!("  ({open} open)") } else { String::new() };
@@ -109,5 +109,8 @@ fn print_check(check: &Check) {
             difference.expected,
             difference.actual
         );
+    }
+    if *differences_more > 0 {
+        outln!("         … and {differences_more} more");
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn event(said: &Saying, raw: Option<&[u8]>) -> RailEvent {
     RailEvent {
         dedupe: said.id.clone(),
         about: About::Item(said.reference.clone()),
+        key: Some(said.idempotency_key.clone()),
         what,
         amount: Some(Money::new(said.amount, said.currency)),
         occurred_at: Some(said.created),

@@ -43,7 +43,15 @@ impl StripeConnect {
         let evidence = Sha256::digest(body).into();
         let Event { id, created, .. } = event;
         let occurred_at = Some(Timestamp::from_unix_micros(created.saturating_mul(1_000_000)));
-        let event = |Said { about, what, amount }| RailEvent { dedupe: id, about, what, amount, occurred_at, evidence };
+        let event = |Said { about, key, what, amount }| RailEvent {
+            dedupe: id,
+            about,
+            key,
+            what,
+            amount,
+            occurred_at,
+            evidence,
+        };
         Ok(said.map(event).into_iter().collect())
     }
 
@@ -58,12 +66,14 @@ impl StripeConnect {
         let Some(wire_ref) = transfer.wire_ref() else { return Ok(None) };
         let what = transfer.seen().map_err(|error| unreadable(error.to_string()))?;
         let amount = transfer.moved().map_err(|error| unreadable(error.to_string()))?;
-        Ok(Some(Said { about: About::Item(wire_ref.to_owned()), what, amount: Some(amount) }))
+        let key = transfer.instruction().map(str::to_owned);
+        Ok(Some(Said { about: About::Item(wire_ref.to_owned()), key, what, amount: Some(amount) }))
     }
 }
 
 struct Said {
     about: About,
+    key: Option<String>,
     what: Seen,
     amount: Option<domain::money::Money>,
 }
@@ -72,5 +82,6 @@ struct Said {
 fn of_an_account(event: &Event, field: &str) -> Option<Said> {
     let account = event.data.object.get(field)?.as_str()?;
     let is_theirs = event.account.as_deref() == Some(account);
-    is_theirs.then(|| Said { about: About::Destination(account.to_owned()), what: Seen::DetailsChanged, amount: None })
+    let about = About::Destination(account.to_owned());
+    is_theirs.then_some(Said { about, key: None, what: Seen::DetailsChanged, amount: None })
 }

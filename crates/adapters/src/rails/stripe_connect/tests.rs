@@ -79,6 +79,7 @@ fn a_transfer_that_was_made_is_settled() {
         let [heard] = &heard[..] else { panic!("{heard:?}") };
         assert_eq!(heard.dedupe, "evt_1");
         assert_eq!(heard.about, About::Item("W1".to_owned()));
+        assert_eq!(heard.key.as_deref(), Some("ins_1"));
         assert_eq!(heard.what, Seen::Settled { reference: Some("tr_1".to_owned()) });
         assert_eq!(heard.amount, Some(dollars(500)));
         assert_eq!(heard.occurred_at, Some(Timestamp::from_unix_micros(1_699_999_999_000_000)));

@@ -97,6 +97,7 @@ impl Transfer {
         let mut all = vec![settled];
         all.extend(Some(self.seen()?).filter(|seen| matches!(seen, Seen::Returned { .. })));
         let event = |what| RailEvent {
+            key: self.instruction().map(str::to_owned),
             occurred_at: Some(self.created_at()),
             ..RailEvent::answered(wire_ref, what, Some(moved), raw)
         };

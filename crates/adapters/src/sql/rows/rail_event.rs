@@ -41,7 +41,8 @@ impl Model {
     /// The row of something that a rail said.
     pub fn write(taken: &TakenEvent) -> Self {
         let TakenEvent { rail, event, instruction, verdict, received_at } = taken;
-        let RailEvent { dedupe, about, what, amount, occurred_at, evidence } = event;
+        // The key is for people, and an alarm tells it to them.
+        let RailEvent { dedupe, about, key: _, what, amount, occurred_at, evidence } = event;
         let (about_kind, about_value) = about_columns(about);
         let Said { reason, class, reference, returned } = said(what);
         let code = |money: Money| money.currency.code().to_owned();

@@ -102,6 +102,16 @@ async fn books_that_agree_are_balanced() {
 }
 
 #[tokio::test]
+async fn a_hundred_differences_are_named_and_the_others_counted() {
+    for (count, expected) in [(99, (99, 0)), (100, (100, 0)), (101, (100, 1)), (246, (100, 146))] {
+        let book = std::iter::once(entry(A, 40)).chain((0..count).map(|n| entry(100 + n, 7)));
+        let trial = check(books(), vec![], Some(book.collect())).await;
+        let found = trial.checks.iter().find(|check| !check.is_ok()).unwrap();
+        assert_eq!((found.differences.len(), found.differences_more), expected, "{count}");
+    }
+}
+
+#[tokio::test]
 async fn empty_books_are_balanced() {
     assert!(check(Books::default(), vec![], Some(vec![])).await.is_balanced());
 }

@@ -98,7 +98,8 @@ pub struct TrialBalanceView {
 
 /// Two figures that must be the same, for the whole and for each part.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "BooksCheck")]
+#[oai(rename = "BooksCheck", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct CheckView {
     name: String,
     /// Absent where things are counted.
@@ -113,6 +114,8 @@ pub struct CheckView {
     ok: bool,
     /// The parts that differ, at most a hundred of them.
     differences: Vec<DifferenceView>,
+    /// How many more parts differ than are named.
+    differences_more: u64,
 }
 
 /// A part that differs.
@@ -150,6 +153,7 @@ impl From<Check> for CheckView {
             open: check.open,
             ok,
             differences: check.differences.into_iter().map(difference).collect(),
+            differences_more: check.differences_more,
         }
     }
 }

@@ -47,7 +47,9 @@ impl Scalar for TransferId {
 #[oai(rename = "Transfer", rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct TransferView {
+    /// Its own name for it: the `reference` of what it says.
     id: Sc<TransferId>,
+    /// The key under which it was ordered: the `instructionId` of an attempt, by which `verify` and `sweep` name it.
     idempotency_key: String,
     item_id: String,
     recipient_id: String,
