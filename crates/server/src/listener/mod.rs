@@ -20,8 +20,15 @@ pub use tls::{Tls, TlsError};
 use connection::Door;
 use poem::{Endpoint, Response};
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinSet,
+};
 
+/// So many callers may knock at once and wait to be let in: the system turns others away, and they knock again a second
+/// later. It has a limit of its own, too (`net.core.somaxconn`).
+const BACKLOG: u32 = 1_024;
 /// How long nobody is accepted after accepting failed, as it does when the process may open no further file.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -48,7 +55,11 @@ impl Listener {
     /// # Errors
     /// If that address cannot be listened at.
     pub async fn bind(address: SocketAddr, limits: Limits, tls: Option<Tls>) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // What was served at this address a moment ago is no reason to refuse it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address, limits, tls })
     }
