@@ -97,7 +97,10 @@ async fn a_database_that_falls_silent_is_left_for_the_one_that_took_over() {
             ports.outbox.unpublished(1, Duration::ZERO)
         );
         booked.unwrap();
-        (seen.unwrap(), listed.unwrap(), claimed.unwrap(), unpublished.unwrap());
+        seen.unwrap();
+        listed.unwrap();
+        claimed.unwrap();
+        unpublished.unwrap();
     }
 
     way.fall_silent();
@@ -127,7 +130,10 @@ async fn a_database_that_falls_silent_is_left_for_the_one_that_took_over() {
         for _ in 0..20 {
             let (seen, listed, claimed, pinged) =
                 tokio::join!(ports.repository.basis(&wanted), list(), claim(), ports.queries.ping());
-            (seen.unwrap(), listed.unwrap(), claimed.unwrap(), pinged.unwrap());
+            seen.unwrap();
+            listed.unwrap();
+            claimed.unwrap();
+            pinged.unwrap();
         }
         ports.repository.commit(after.change()).await.unwrap();
     };
