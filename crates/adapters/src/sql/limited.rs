@@ -5,8 +5,7 @@
 use super::kept::failed;
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
     sqlx::{
         Connection, Error,
         postgres::{PgConnection, PgPoolOptions},
@@ -52,7 +51,7 @@ impl Patience {
         }
     }
 
-    async fn wait_for<T>(&self, what: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+    pub(super) async fn wait_for<T>(&self, what: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         self.wait(async { Ok(what.await) }).await.unwrap_or_else(|error| Err(failed(error)))
     }
 
@@ -109,13 +108,6 @@ impl<C> Limited<C> {
 
     pub(super) fn patience(&self) -> &Patience {
         &self.patience
-    }
-}
-
-impl Limited<DatabaseConnection> {
-    pub(super) async fn begin(&self, options: TransactionOptions) -> Result<Limited<DatabaseTransaction>, DbErr> {
-        let transaction = self.patience.wait_for(self.inner.begin_with_options(options)).await?;
-        Ok(Limited::new(transaction, self.patience.clone()))
     }
 }
 

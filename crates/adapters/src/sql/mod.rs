@@ -217,7 +217,9 @@ impl Sql {
         &self,
         connections: &Limited<DatabaseConnection>,
     ) -> Result<Limited<DatabaseTransaction>, DbErr> {
-        connections.begin(self.read_options()).await
+        let (patience, connections) = (connections.patience(), connections.inner());
+        let begun = patience.wait_for(connections.begin_with_options(self.read_options())).await?;
+        Ok(Limited::new(begun, patience.clone()))
     }
 
     /// The same for what may take as long as it does.

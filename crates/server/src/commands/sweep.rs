@@ -81,7 +81,7 @@ mod tests {
             occurred_at: Some(Timestamp::from_unix_micros(0)),
             ..RailEvent::answered("W1", Seen::Settled { reference: reference.clone() }, Some(usd(1_000)), b"raw")
         };
-        let expected = "settled   W1 1000 USD key=ins_1 reference=sim_1 at=1970-01-01T00:00:00.000Z name=W1/settled";
+        let expected = "settled   W1 1000 USD key=ins_1 reference=sim_1 at=1970-01-01T00:00:00Z name=W1/settled";
         assert_eq!(told(&settled), expected);
         let what = Seen::Returned { reason: "no_account".to_owned(), returned: usd(300), reference };
         let returned = RailEvent::answered("W1", what, Some(usd(1_000)), b"raw");
