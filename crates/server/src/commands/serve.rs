@@ -53,7 +53,7 @@ impl Running {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let service = compose::service(config).await.map_err(|error| say(Exit::Unreachable, &error))?;
         let Service { worker, .. } = service.clone();
-        let endpoint = http::endpoint(service, key, config.bounds()).map_err(|error| say(Exit::Failed, &error))?;
+        let endpoint = http::endpoint(service, key, config.bounds());
         let listener = Listener::bind(config.listen.value, config.limits(), tls).await.map_err(|error| {
             say(Exit::Failed, &format!("cannot listen on {}: {error}; name another with --listen", config.listen.value))
         })?;

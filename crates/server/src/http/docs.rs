@@ -3,14 +3,14 @@
 //! Nothing comes from outside: the scripts are those that the framework carries, served from here. They are
 //! separate files, not inlined, so that the policy of the page can forbid every inline script.
 
-use super::{openapi::Document, payload::JSON, routes};
+use super::{openapi::Document, payload::JSON, problem::ApiError, routes};
 use poem::{
     Endpoint, Response, Route,
     endpoint::make_sync,
     http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
 };
 use poem_openapi::OpenApiService;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
@@ -36,7 +36,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// Script and style of the page, cut out of the framework's own page once.
+/// Script and style of the page, cut out of the framework's own page once somebody asks for one of them.
 static ASSETS: LazyLock<[String; 2]> = LazyLock::new(|| {
     let page = OpenApiService::new((), "", "").swagger_ui_html();
     let between = |from: &str, to: &str| {
@@ -49,25 +49,39 @@ static ASSETS: LazyLock<[String; 2]> = LazyLock::new(|| {
     ]
 });
 
-/// Adds the specification, in both forms, and its page to the routes.
-pub fn mount(route: Route, document: &Document) -> Route {
-    let (json, yaml) = (document.json().to_owned(), document.yaml().to_owned());
-    let json = make_sync(move |_| Response::builder().content_type(JSON).body(json.clone()));
-    let yaml = make_sync(move |_| Response::builder().content_type("application/yaml").body(yaml.clone()));
+/// How a specification is written.
+pub type Writer = fn() -> serde_json::Result<Document>;
+
+/// Adds the specification, in both forms, and its page to the routes. It is written when somebody asks for it: few
+/// processes are ever asked.
+pub fn mount(route: Route, writer: Writer) -> Route {
+    let document = Arc::new(LazyLock::new(writer));
     let page = make_sync(|_| {
         Response::builder().content_type("text/html; charset=utf-8").header(CONTENT_SECURITY_POLICY, POLICY).body(PAGE)
     });
-    let [script, style] = &*ASSETS;
     route
-        .at("/openapi.json", routes::get(json))
-        .at("/openapi.yaml", routes::get(yaml))
+        .at("/openapi.json", routes::get(written(&document, JSON, Document::json)))
+        .at("/openapi.yaml", routes::get(written(&document, "application/yaml", Document::yaml)))
         .at("/docs", routes::get(page))
-        .at("/docs/start.js", routes::get(asset("text/javascript; charset=utf-8", START)))
-        .at("/docs/swagger-ui.js", routes::get(asset("text/javascript; charset=utf-8", script)))
-        .at("/docs/swagger-ui.css", routes::get(asset("text/css; charset=utf-8", style)))
+        .at("/docs/start.js", routes::get(asset("text/javascript; charset=utf-8", || START)))
+        .at("/docs/swagger-ui.js", routes::get(asset("text/javascript; charset=utf-8", || &ASSETS[0])))
+        .at("/docs/swagger-ui.css", routes::get(asset("text/css; charset=utf-8", || &ASSETS[1])))
+}
+
+/// The specification in one of its forms.
+fn written(
+    document: &Arc<LazyLock<serde_json::Result<Document>, Writer>>,
+    media_type: &'static str,
+    form: fn(&Document) -> &str,
+) -> impl Endpoint<Output = Response> + use<> {
+    let document = Arc::clone(document);
+    make_sync(move |_| match &**document {
+        Ok(document) => Response::builder().content_type(media_type).body(form(document).to_owned()),
+        Err(error) => ApiError::internal(error).response(),
+    })
 }
 
 /// A file that changes with the binary and never else.
-fn asset(media_type: &'static str, text: &'static str) -> impl Endpoint<Output = Response> {
-    make_sync(move |_| Response::builder().content_type(media_type).header(CACHE_CONTROL, "max-age=3600").body(text))
+fn asset(media_type: &'static str, text: fn() -> &'static str) -> impl Endpoint<Output = Response> {
+    make_sync(move |_| Response::builder().content_type(media_type).header(CACHE_CONTROL, "max-age=3600").body(text()))
 }

@@ -134,11 +134,7 @@ pub struct Bounds {
 }
 
 /// Everything that is served.
-pub fn endpoint(
-    service: Service,
-    key: TokenKey,
-    bounds: Bounds,
-) -> serde_json::Result<impl Endpoint<Output = Response>> {
+pub fn endpoint(service: Service, key: TokenKey, bounds: Bounds) -> impl Endpoint<Output = Response> {
     let mut registry = Registry::with_prefix("disburse");
     let metrics = Metrics::register(&mut registry);
     let registry = Arc::new(Mutex::new(registry));
@@ -163,11 +159,11 @@ pub fn endpoint(
     );
     let rate_limit = bounds.rate_limit.map(|limit| RateLimit::new(limit, Arc::clone(&service.clock)));
     shell::log_panics();
-    let route = docs::mount(routes::mount(Route::new(), api), &document()?);
+    let route = docs::mount(routes::mount(Route::new(), api), document);
     let route = route.at("/metrics", routes::get(probes::metrics(registry)));
     let route = route.at("/rails/:rail/webhooks", routes::post(webhooks::webhooks(service)));
     let route = route.data(key).data(Patience(bounds.reading_max)).data_opt(rate_limit);
-    Ok(shell::wrap(route, metrics))
+    shell::wrap(route, metrics)
 }
 
 impl Service {

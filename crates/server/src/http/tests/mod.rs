@@ -43,8 +43,7 @@ fn token(role: &str) -> String {
 fn server_and_registry() -> (TestClient<impl Endpoint<Output = Response>>, Registry) {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let document = Document::of::<Api>(ABOUT).unwrap();
-    let route = docs::mount(routes::mount(Route::new(), (Sample, Lists)), &document);
+    let route = docs::mount(routes::mount(Route::new(), (Sample, Lists)), || Document::of::<Api>(ABOUT));
     (TestClient::new(edge::wrap(route.data(key()), metrics)), registry)
 }
 
