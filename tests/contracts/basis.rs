@@ -18,7 +18,7 @@ use domain::{
 fn wanted(project: &str, as_of: Option<Timestamp>, names: impl IntoIterator<Item = String>) -> Wanted {
     let recipients: Vec<RecipientId> = names.into_iter().map(|name| read(&name)).collect();
     let counters = recipients.iter().map(|id| carried(id.as_str())).collect();
-    Wanted { project: read(project), as_of, recipients, counters }
+    Wanted { project: read(project), as_of, recipients, counters, may_be_recalled: false }
 }
 
 /// What is asked for in one look, and what is asked for piece by piece.

@@ -38,6 +38,7 @@ async fn a_connection_that_died_while_it_was_kept_is_replaced() {
         as_of: None,
         recipients: vec![name(turn).parse().unwrap()],
         counters: Vec::new(),
+        may_be_recalled: false,
     };
     let store = |turn| ports.repository.commit(insert(New::Recipient(recipient(&name(turn), now))));
     for turn in 0..20 {
@@ -82,7 +83,13 @@ async fn a_database_that_falls_silent_is_left_for_the_one_that_took_over() {
     let way = Silence::to(database.url()).await;
     let ports = Ports::of(Arc::new(Sql::connect(way.url()).await.unwrap()));
     let now = ports.now().await;
-    let wanted = Wanted { project: "prj_film".parse().unwrap(), as_of: None, recipients: vec![], counters: vec![] };
+    let wanted = Wanted {
+        project: "prj_film".parse().unwrap(),
+        as_of: None,
+        recipients: vec![],
+        counters: vec![],
+        may_be_recalled: false,
+    };
     let release = || release(now).pay("rec_ana", 500);
     let list = || ports.queries.batches(BatchFilter::default(), Page { after: None, limit: 1 });
     let claim = || ports.jobs.claim(1, Duration::from_secs(60));

@@ -28,6 +28,7 @@ mod owed;
 mod rails;
 mod raises;
 mod read_back;
+mod recalled;
 mod reversals;
 mod reversed_books;
 mod said;

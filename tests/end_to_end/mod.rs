@@ -2,6 +2,7 @@
 
 mod books;
 mod bulk;
+mod changed;
 mod commands;
 mod connections;
 mod crash;

@@ -1,6 +1,6 @@
 //! A use case decides; a [`Change`] is what it decided. The repository commits it whole or not at all.
 
-use crate::ports::rail::RailEvent;
+use crate::ports::{rail::RailEvent, repository::Moment};
 use crate::{
     idempotency::Remember,
     job::{Job, LeaseStep},
@@ -61,6 +61,9 @@ pub struct Change {
     pub publish: Vec<Event>,
     /// Who did what.
     pub audit: Vec<AuditEntry>,
+    /// When that was read on which a release was decided, if it was not read for this. The commit is refused as stale
+    /// if any of it was changed since.
+    pub recalled: Option<Moment>,
     /// The answer to the request that asked for this, if it came with a key. The commit is refused when the claim on
     /// the key was lost, or when the key is another request's.
     pub remember: Option<Remember>,

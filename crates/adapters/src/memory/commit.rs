@@ -109,7 +109,8 @@ impl World {
     }
 
     fn apply(&mut self, change: Change) {
-        let Change { insert, update, count, post, enqueue, wake, publish, audit, remember, lease } = change;
+        let Change { insert, update, count, post, enqueue, wake, publish, audit, recalled: _, remember, lease } =
+            change;
         update.into_iter().for_each(|update| self.update(update));
         insert.into_iter().for_each(|new| self.insert(new));
         count.into_iter().for_each(|count| self.move_counter(count));

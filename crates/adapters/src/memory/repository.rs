@@ -40,7 +40,7 @@ impl PayoutRepository for Memory {
     }
 
     async fn basis(&self, wanted: &Wanted) -> Result<Basis, StoreError> {
-        let Wanted { project, as_of, recipients, counters } = wanted;
+        let Wanted { project, as_of, recipients, counters, may_be_recalled: _ } = wanted;
         let now = self.now().await?;
         Ok(Basis {
             now,
@@ -48,6 +48,7 @@ impl PayoutRepository for Memory {
             policy: self.policy().await?,
             recipients: self.recipients(recipients).await?,
             counters: self.counters(counters).await?,
+            recalled: None,
         })
     }
 

@@ -9,6 +9,7 @@ use super::{
     commit::Refused,
     error,
     kept::{Kept, failed, is_dead},
+    recall::Recalled,
     rows::{audit_entry, batch, batch_input, batch_line, event, item, job, ledger_entry, ledger_transaction},
 };
 use app::{
@@ -25,11 +26,12 @@ use sea_orm::{
         postgres::{PgArguments, PgRow},
     },
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Whether it is one release and nothing else: whoever is left out because the escrow is taken has then written nothing.
 pub(super) fn is_release(change: &Change) -> bool {
-    let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, remember, lease } = change;
+    let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, recalled: _, remember, lease } =
+        change;
     let is_alone = update.is_empty() && count.is_empty() && wake.is_empty() && remember.is_none() && lease.is_none();
     let escrows = batches_of(change).filter(|batch| batch.escrow().is_some()).count();
     let is_of_it = |new: &New| matches!(new, New::Batch(_) | New::Item(_) | New::Line(_) | New::Inputs(_));
@@ -62,7 +64,7 @@ impl Sql {
                 Err(error) => return all(CommitError::Unclear(error.to_string())),
             };
             let lost = sqlx::query_with(AssertSqlSafe(text), values).fetch_all(connection);
-            match self.writer().patience().wait(lost).await.and_then(|rows| places(&rows)) {
+            match self.writer().patience().wait(lost).await.and_then(|rows| left_out(&rows)) {
                 Ok(lost) => break lost,
                 Err(error) if is_dead(&error) && attempts <= WRITERS_MAX => kept.forget(),
                 Err(error) => {
@@ -74,11 +76,15 @@ impl Sql {
         };
         let mut answers = Vec::with_capacity(group.len());
         for (place, change) in group.iter().enumerate() {
-            let is_lost = lost.contains(&place);
-            let is_booked = if is_lost && attempts > 1 { self.is_booked(change).await } else { Ok(!is_lost) };
+            let lost = lost.get(&place);
+            let is_booked =
+                if lost.is_some() && attempts > 1 { self.is_booked(change).await } else { Ok(lost.is_none()) };
             answers.push(match is_booked {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(self.explain(Refused::EscrowTaken, change).await),
+                Ok(false) => {
+                    let refused = if lost == Some(&true) { Refused::Outdated } else { Refused::EscrowTaken };
+                    Err(self.explain(refused, change).await)
+                }
                 Err(error) => Err(CommitError::Unclear(error.to_string())),
             });
         }
@@ -96,21 +102,26 @@ impl Sql {
     }
 }
 
-/// Whom the database left out, by their places.
-fn places(rows: &[PgRow]) -> Result<BTreeSet<usize>, sqlx::Error> {
-    rows.iter().map(|row| row.try_get::<i64, _>(0).map(|place| usize::try_from(place).unwrap_or(usize::MAX))).collect()
+/// Whom the database left out, by their places, and whether that is because what they recalled was changed.
+fn left_out(rows: &[PgRow]) -> Result<BTreeMap<usize, bool>, sqlx::Error> {
+    let place = |row: &PgRow| row.try_get::<i64, _>(0).map(|place| usize::try_from(place).unwrap_or(usize::MAX));
+    rows.iter().map(|row| Ok((place(row)?, row.try_get(1)?))).collect()
 }
 
-/// The statement: it writes nothing of those whose escrow is taken, and answers their places.
+/// The statement: it writes nothing of those who recalled what was changed since, nor of those whose escrow is taken, and
+/// answers their places.
 fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
     let mut batches = all(group, |change| batches_of(change).map(batch::Model::write));
     // Two who release the same escrows never wait for each other crosswise.
     batches.sort_by(|(_, one), (_, two)| one.escrow_id.cmp(&two.escrow_id));
     let mut draft = Draft::default();
+    let stale = draft.stale(group)?;
     let Source { table, columns, rows } = draft.source(batches)?;
     draft.text = format!(
-        "WITH wanted AS MATERIALIZED (SELECT * FROM {rows}),
+        "WITH stale AS MATERIALIZED ({stale}),
+         wanted AS MATERIALIZED (SELECT * FROM {rows}),
          booked AS (INSERT INTO \"{table}\" ({columns}) SELECT {columns} FROM wanted
+           WHERE place <> ALL ((SELECT places FROM stale)::bigint[])
            ON CONFLICT (escrow_id) DO NOTHING RETURNING id),
          lost AS MATERIALIZED (SELECT ARRAY(
            SELECT place FROM wanted WHERE id <> ALL (ARRAY(SELECT id FROM booked))) AS places)"
@@ -133,7 +144,8 @@ fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
     draft.add(all(group, |change| change.enqueue.iter().map(job::Model::write)))?;
     draft.add(all(group, |change| change.publish.iter().map(event::Model::write)))?;
     draft.add(all(group, |change| change.audit.iter().map(audit_entry::Model::write)))?;
-    draft.text += " SELECT UNNEST(places) FROM lost";
+    draft.text += " SELECT place, place = ANY ((SELECT places FROM stale)::bigint[])
+                    FROM (SELECT UNNEST(places) AS place FROM lost) AS left_out";
     Ok((draft.text, draft.values))
 }
 
@@ -160,6 +172,20 @@ struct Source {
 }
 
 impl Draft {
+    /// The places of those who recalled what was changed since.
+    fn stale(&mut self, group: &[&Change]) -> Result<String, DbErr> {
+        let Recalled { moments, by } = Recalled::of(group);
+        let number = |at: usize| i64::try_from(at).ok();
+        let (places, of) = by.into_iter().map(|(place, moment)| (number(place), number(moment))).unzip();
+        let moments = moments.into_iter().map(|moment| Some(moment.0.clone())).collect();
+        let moments = self.place_of(Column::Texts(moments))?;
+        let (places, of) = (self.place_of(Column::Numbers(places))?, self.place_of(Column::Numbers(of))?);
+        Ok(format!(
+            "SELECT ARRAY(SELECT place FROM UNNEST({of}, {places}) AS recalled (moment, place)
+               WHERE moment = ANY ((SELECT moments_gone({moments}))::bigint[])) AS places"
+        ))
+    }
+
     fn add<M, A>(&mut self, rows: Vec<(i64, M)>) -> Result<(), DbErr>
     where
         M: IntoActiveModel<A>,
@@ -200,13 +226,18 @@ impl Draft {
         }
         let mut arrays = Vec::with_capacity(columns.len() + 1);
         for column in columns.into_iter().flatten().chain([Column::Numbers(places)]) {
-            let of = column.type_name();
-            column.bind(&mut self.values)?;
-            arrays.push(format!("${}::{of}[]", self.values.len()));
+            arrays.push(self.place_of(column)?);
         }
         let columns = names.join(", ");
         let rows = format!("UNNEST({}) AS fresh ({columns}, place)", arrays.join(", "));
         Ok(Source { table: A::Entity::default().table_name(), columns, rows })
+    }
+
+    /// Adds an array to the values, and answers its place.
+    fn place_of(&mut self, column: Column) -> Result<String, DbErr> {
+        let of = column.type_name();
+        column.bind(&mut self.values)?;
+        Ok(format!("${}::{of}[]", self.values.len()))
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     error::{self, store, taken_key},
     idempotency,
     kept::{Kept, Write},
+    recall::Recalled,
     rows::{
         approval, audit_entry, batch, batch_input, batch_line, escheat, event, instruction, instruction_item, item,
         job, ledger_entry, ledger_transaction, paid_destination, policy, rail_event, recipient, resolution,
@@ -28,12 +29,17 @@ use app::{
 };
 use domain::ids::JobId;
 use sea_orm::{ConnectionTrait, DbErr, Value, prelude::Uuid};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Instant,
+};
 
 /// Why a change cannot be applied.
 pub(super) enum Refused {
     LeaseLost,
     Stale,
+    /// What was recalled was changed since.
+    Outdated,
     EscrowTaken,
     KeyTaken,
     Store(StoreError),
@@ -117,6 +123,10 @@ impl Sql {
         match refused {
             Refused::LeaseLost => CommitError::LeaseLost,
             Refused::Stale => CommitError::Stale,
+            Refused::Outdated => {
+                self.recall().forget(Instant::now());
+                CommitError::Stale
+            }
             Refused::EscrowTaken => self.taken(ESCROW, change).await,
             Refused::KeyTaken => CommitError::Duplicate(DuplicateKey::IdempotencyKey),
             Refused::Store(error) => error.into(),
@@ -151,6 +161,9 @@ async fn apply(write: &Write<'_>, dialect: Dialect, group: &[&Change]) -> Result
         if !locked.are_as_seen(&change.count) {
             leave_out(&mut left_out, group, place, Refused::Stale)?;
         }
+    }
+    for place in Recalled::of(group).outdated(write, dialect).await? {
+        leave_out(&mut left_out, group, place, Refused::Outdated)?;
     }
     // Every revision was looked at: from here on it is keys that may be taken.
     for place in insert_batches(write, dialect, without(group, &left_out)).await? {

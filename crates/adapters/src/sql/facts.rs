@@ -14,7 +14,7 @@ use app::{
     change::{PolicyVersion, Stored},
     ports::{
         StoreError,
-        repository::{Basis, InForce, StoredCounter, Wanted},
+        repository::{Basis, InForce, Moment, StoredCounter, Wanted},
     },
 };
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use domain::{
     timestamp::Timestamp,
 };
 use sea_orm::{DbErr, FromQueryResult, Value};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 /// What somebody wants to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +42,11 @@ pub(super) enum Ask {
 /// What is known.
 #[derive(Clone)]
 pub(super) enum Fact {
-    Now(Timestamp),
+    /// On `PostgreSQL` with the name of the moment.
+    Now(Timestamp, Option<Moment>),
     Policy(PolicyVersion),
-    Model(Box<ModelVersion>),
+    /// With the next instant at which another version may come into force, if one waits.
+    Model(Box<ModelVersion>, Option<Timestamp>),
     Recipient(Box<Stored<Recipient>>),
     Counter(StoredCounter),
 }
@@ -109,7 +111,11 @@ impl<'a> Arms<'a> {
     /// One statement, so one moment.
     fn statement(&self, dialect: Dialect) -> Result<(String, Vec<Value>), DbErr> {
         let mut with = format!("WITH moment AS MATERIALIZED (SELECT {} AS now)", dialect.now());
-        let mut arms = vec![arm(NOW, &[("n1", "now")], "moment")];
+        let said: &[_] = match dialect {
+            Dialect::Sqlite => &[("n1", "now")],
+            Dialect::Postgres => &[("n1", "now"), ("t1", "this_moment()")],
+        };
+        let mut arms = vec![arm(NOW, said, "moment")];
         let mut values = Vec::new();
         if self.is_policy {
             // The newest.
@@ -150,12 +156,13 @@ fn of_few_lengths<T: Clone>(dialect: Dialect, all: Vec<T>) -> Vec<T> {
 }
 
 /// The columns of every arm, and their types: an arm says nothing in most of them.
-const COLUMNS: [(&str, &str); 13] = [
+const COLUMNS: [(&str, &str); 14] = [
     ("n1", "bigint"),
     ("n2", "bigint"),
     ("n3", "bigint"),
     ("n4", "bigint"),
     ("n5", "bigint"),
+    ("n6", "bigint"),
     ("t1", "text"),
     ("t2", "text"),
     ("t3", "text"),
@@ -173,7 +180,7 @@ const MODEL: i64 = 2;
 const RECIPIENT: i64 = 3;
 const COUNTER: i64 = 4;
 
-const MODEL_COLUMNS: [(&str, &str); 10] = [
+const MODEL_COLUMNS: [(&str, &str); 11] = [
     ("n1", "wanted.place"),
     ("t1", "version.project_id"),
     ("n2", "version.version"),
@@ -184,6 +191,11 @@ const MODEL_COLUMNS: [(&str, &str); 10] = [
     ("bytes", "version.hash"),
     ("t4", "version.created_by"),
     ("n5", "version.created_at"),
+    (
+        "n6",
+        "(SELECT min(effective_from) FROM revenue_models AS coming WHERE coming.project_id = wanted.project_id
+          AND status = 'active' AND effective_from > COALESCE(wanted.as_of, (SELECT now FROM moment)))",
+    ),
 ];
 const MODEL_IN_FORCE: &str = "wanted
   JOIN revenue_models AS version ON version.project_id = wanted.project_id AND version.version = COALESCE(
@@ -226,6 +238,7 @@ struct Row {
     n3: Option<i64>,
     n4: Option<i64>,
     n5: Option<i64>,
+    n6: Option<i64>,
     t1: Option<String>,
     t2: Option<String>,
     t3: Option<String>,
@@ -239,12 +252,12 @@ struct Row {
 impl Row {
     /// What it tells, and who asked for that.
     fn read(self, models: &[(&ProjectId, Option<Timestamp>)]) -> Result<Option<(Ask, Fact)>, StoreError> {
-        let Self { what, n1, n2, n3, n4, n5, t1, t2, t3, t4, t5, t6, t7, bytes } = self;
+        let Self { what, n1, n2, n3, n4, n5, n6, t1, t2, t3, t4, t5, t6, t7, bytes } = self;
         let place = Place { table: "the facts", id: &what };
         let number = |name, value| place.needed(name, value);
         let text = |name, value| place.needed(name, value);
         Ok(Some(match what {
-            NOW => (Ask::Now, Fact::Now(Timestamp::from_unix_micros(number("n1", n1)?))),
+            NOW => (Ask::Now, Fact::Now(Timestamp::from_unix_micros(number("n1", n1)?), t1.map(Moment))),
             POLICY => {
                 let row = policy::Model {
                     version: number("n1", n1)?,
@@ -268,7 +281,8 @@ impl Row {
                     created_by: text("t4", t4)?,
                     created_at: number("n5", n5)?,
                 };
-                (Ask::Model((*project).clone(), *as_of), Fact::Model(Box::new(row.read()?)))
+                let coming = n6.map(Timestamp::from_unix_micros);
+                (Ask::Model((*project).clone(), *as_of), Fact::Model(Box::new(row.read()?), coming))
             }
             RECIPIENT => {
                 let row = recipient::Model {
@@ -299,7 +313,7 @@ impl Row {
 impl Sql {
     pub(super) async fn read_time(&self) -> Result<Timestamp, StoreError> {
         let facts = self.read_together::<Fact>([Ask::Now]).await?;
-        let now = facts.into_iter().find_map(|fact| if let Fact::Now(now) = fact { Some(now) } else { None });
+        let now = facts.into_iter().find_map(|fact| if let Fact::Now(now, _) = fact { Some(now) } else { None });
         now.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))
     }
 
@@ -314,7 +328,8 @@ impl Sql {
         as_of: Timestamp,
     ) -> Result<InForce, StoreError> {
         let facts = self.read_together::<Fact>([Ask::Model(project.clone(), Some(as_of))]).await?;
-        let found = facts.into_iter().find_map(|fact| if let Fact::Model(model) = fact { Some(model) } else { None });
+        let found =
+            facts.into_iter().find_map(|fact| if let Fact::Model(model, _) = fact { Some(model) } else { None });
         Ok(in_force(found, as_of))
     }
 
@@ -331,23 +346,31 @@ impl Sql {
     }
 
     pub(super) async fn read_basis(&self, wanted: &Wanted) -> Result<Basis, StoreError> {
-        let Wanted { project, as_of, recipients, counters } = wanted;
+        if let Some(basis) = self.recall().find(wanted, Instant::now()) {
+            return Ok(basis);
+        }
+        let Wanted { project, as_of, recipients, counters, may_be_recalled: _ } = wanted;
         let asks = [Ask::Now, Ask::Policy, Ask::Model(project.clone(), *as_of)].into_iter();
         let asks = asks.chain(recipients.iter().cloned().map(Ask::Recipient));
         let facts = self.read_together::<Fact>(asks.chain(counters.iter().cloned().map(Ask::Counter))).await?;
-        let (mut now, mut model, mut policy) = (None, None, None);
+        let (mut now, mut moment, mut model, mut policy, mut coming) = (None, None, None, None, None);
         let (mut recipients, mut counters) = (Vec::new(), Vec::new());
         for fact in facts {
             match fact {
-                Fact::Now(found) => now = Some(found),
+                Fact::Now(found, named) => (now, moment) = (Some(found), named),
                 Fact::Policy(found) => policy = Some(found),
-                Fact::Model(found) => model = Some(found),
+                Fact::Model(found, next) => (model, coming) = (Some(found), next),
                 Fact::Recipient(found) => recipients.push(*found),
                 Fact::Counter(found) => counters.push(found),
             }
         }
         let now = now.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
-        Ok(Basis { now, in_force: in_force(model, as_of.unwrap_or(now)), policy, recipients, counters })
+        let in_force = in_force(model, as_of.unwrap_or(now));
+        let basis = Basis { now, in_force, policy, recipients, counters, recalled: None };
+        if let Some(moment) = moment {
+            self.recall().keep(wanted, &basis, (moment, coming), Instant::now());
+        }
+        Ok(basis)
     }
 }
 

@@ -147,13 +147,15 @@ fn writers_max(dialect: Dialect) -> usize {
 }
 
 fn rows_of(change: &Change) -> usize {
-    let Change { insert, update, count, post, enqueue, wake, publish, audit, remember: _, lease: _ } = change;
+    let Change { insert, update, count, post, enqueue, wake, publish, audit, recalled: _, remember: _, lease: _ } =
+        change;
     let entries: usize = post.iter().map(|transaction| transaction.entries().len()).sum();
     insert.len() + update.len() + count.len() + entries + enqueue.len() + wake.len() + publish.len() + audit.len()
 }
 
 fn touched_by(change: &Change) -> Vec<Touched> {
-    let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, remember, lease } = change;
+    let Change { insert, update, count, post: _, enqueue: _, wake, publish: _, audit: _, recalled: _, remember, lease } =
+        change;
     let mut touched = Vec::new();
     touched.extend(wake.iter().map(|job| Touched::Row(job.id.uuid())));
     touched.extend(lease.iter().map(|step| Touched::Row(step.lease().job.uuid())));

@@ -8,7 +8,7 @@
 //! * `kept`: a connection that is kept from one group to the next
 //! * `limited`: a database that does not answer
 //! * `reads`: what is read at the same time shares a statement; `queue`: how those who come at the same time are served
-//! * `facts`: what every release and every payment depends on
+//! * `facts`: what every release and every payment depends on; `recall`: what of it is known of a moment ago
 //! * `execution`: batches that are to be paid, many in one look
 //! * `counters`: what is counted from release to release
 //! * `claim`, `work`: jobs and events are handed out, each to one; who waits for them is told
@@ -42,6 +42,7 @@ mod notify;
 mod queries;
 mod queue;
 mod reads;
+mod recall;
 mod rows;
 mod taken;
 mod work;
@@ -57,6 +58,7 @@ use limited::{ANSWER_MAX, Limited, Patience};
 use notify::Neighbours;
 use queue::Queue;
 use reads::Reads;
+use recall::Recall;
 use sea_orm::{
     AccessMode, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -108,6 +110,7 @@ struct Shared {
     /// Changes that wait to be committed.
     commits: Queue<Committer>,
     reads: Reads,
+    recall: Recall,
     work: Arc<Work>,
     /// None on SQLite: processes that share a file poll.
     neighbours: Option<Neighbours>,
@@ -143,11 +146,13 @@ impl Sql {
             return Err(SqlError::UnknownScheme);
         };
         let opened_at = std::time::Instant::now();
-        let (commits, reads, work) = (Queue::default(), Reads::default(), Arc::<Work>::default());
+        let (commits, reads, recall) = (Queue::default(), Reads::default(), Recall::default());
+        let work = Arc::<Work>::default();
         let limited = |connections: DatabaseConnection| Limited::new(connections, patience.clone());
         let neighbours = (dialect == Dialect::Postgres).then(|| Neighbours::of(limited(writer.clone()), work.clone()));
         let (lists, writer) = (limited(lists), limited(writer));
-        Ok(Self { shared: Arc::new(Shared { lists, writer, dialect, commits, reads, work, neighbours, opened_at }) })
+        let shared = Shared { lists, writer, dialect, commits, reads, recall, work, neighbours, opened_at };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The pool of connections, for those who look at rows directly. Nothing limits how long a statement takes.
@@ -192,6 +197,10 @@ impl Sql {
 
     fn reads(&self) -> &Reads {
         &self.shared.reads
+    }
+
+    fn recall(&self) -> &Recall {
+        &self.shared.recall
     }
 
     fn work(&self) -> &Work {

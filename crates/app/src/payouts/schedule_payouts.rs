@@ -173,16 +173,20 @@ pub async fn schedule_payouts(
         if race > 0 {
             refuse_a_second_time(repository, &ask).await?;
         }
-        let planned = plan(repository, rails, (ids, turns, needs), &ask, &mut turn).await;
+        let (asked, basis) = look(repository, needs, &ask, race == 0).await?;
+        let recalled = basis.recalled.clone();
+        let planned = plan(repository, rails, (ids, turns, needs), &ask, (asked, basis), &mut turn).await;
         let (batch, change) = match planned {
             Ok(planned) => planned,
+            // It may have been changed since.
+            Err(_) if recalled.is_some() => continue,
             Err(SchedulePayoutsError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 refuse_a_second_time(repository, &ask).await?;
                 return Err(error);
             }
         };
-        let change = Change { remember: remember.of(&batch), ..change };
+        let change = Change { remember: remember.of(&batch), recalled, ..change };
         match repository.commit(change).await {
             Ok(()) => return Ok(batch),
             Err(CommitError::Unclear(_)) => return find_after_unclear_commit(repository, &ask, batch).await,
@@ -191,7 +195,8 @@ pub async fn schedule_payouts(
                 refuse_a_second_time(repository, &ask).await?;
                 return Err(ClaimKeyError::Reused.into());
             }
-            // Somebody booked the same escrow, counted the same, or drew the same name: the next turn finds out which.
+            // Somebody booked the same escrow, counted the same, changed what was recalled, or drew the same name: the
+            // next turn finds out which.
             Err(CommitError::Duplicate(_) | CommitError::Stale | CommitError::LeaseLost) => {}
         }
     }
@@ -204,17 +209,11 @@ async fn plan(
     rails: &Rails,
     (ids, turns, needs): (&dyn Ids, &Turns, &Needs),
     ask: &SchedulePayouts,
+    (asked, basis): (Arc<Need>, Basis),
     turn: &mut Option<Turn>,
 ) -> Result<(Batch, Change), SchedulePayoutsError> {
     let currency = ask.amount.currency;
-    let mut asked = needs.of(&ask.project, currency);
-    let mut basis = look(repository, ask, &asked).await;
-    if matches!(basis, Err(StoreError::Corrupt(_))) && *asked != Need::default() {
-        // What cannot be read may be something that nobody needs any more.
-        asked = Arc::default();
-        basis = look(repository, ask, &asked).await;
-    }
-    let Basis { now, in_force, policy, recipients, counters } = basis?;
+    let Basis { now, in_force, policy, recipients, counters, recalled: _ } = basis;
     let version = match in_force {
         InForce::ProjectUnknown => return Err(SchedulePayoutsError::ProjectNotFound(ask.project.clone())),
         InForce::Nothing => return Err(SplitInvalid::NoEffectiveModel.into()),
@@ -238,9 +237,26 @@ async fn plan(
     Ok(book(ask, draft, &model, &facts, &calculation, (ids, now))?)
 }
 
-async fn look(repository: &dyn PayoutRepository, ask: &SchedulePayouts, need: &Need) -> Result<Basis, StoreError> {
-    let Need { recipients, counters } = need.clone();
-    repository.basis(&Wanted { project: ask.project.clone(), as_of: ask.as_of, recipients, counters }).await
+/// What is known of what the last release of the project needed.
+async fn look(
+    repository: &dyn PayoutRepository,
+    needs: &Needs,
+    ask: &SchedulePayouts,
+    may_be_recalled: bool,
+) -> Result<(Arc<Need>, Basis), StoreError> {
+    let wanted = |need: &Need| {
+        let Need { recipients, counters } = need.clone();
+        Wanted { project: ask.project.clone(), as_of: ask.as_of, recipients, counters, may_be_recalled }
+    };
+    let asked = needs.of(&ask.project, ask.amount.currency);
+    match repository.basis(&wanted(&asked)).await {
+        // What cannot be read may be something that nobody needs any more.
+        Err(StoreError::Corrupt(_)) if *asked != Need::default() => {
+            let basis = repository.basis(&wanted(&Need::default())).await?;
+            Ok((Arc::default(), basis))
+        }
+        basis => Ok((asked, basis?)),
+    }
 }
 
 async fn refuse_a_second_time(

@@ -39,7 +39,7 @@ pub trait PayoutRepository: Send + Sync {
     async fn model_in_force(&self, project: &ProjectId, as_of: Timestamp) -> Result<InForce, StoreError>;
 
     /// What a release is booked on, as of one moment: what [`Self::model_in_force`], [`Self::policy`],
-    /// [`Self::recipients`] and [`Self::counters`] would answer then.
+    /// [`Self::recipients`] and [`Self::counters`] would answer then. Unless it is recalled, that moment is now.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -178,7 +178,7 @@ pub trait PayoutRepository: Send + Sync {
 }
 
 /// What a release wants to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Whose model.
     pub project: ProjectId,
@@ -188,6 +188,8 @@ pub struct Wanted {
     pub recipients: Vec<RecipientId>,
     /// What the split is likely to depend on.
     pub counters: Vec<CounterKey>,
+    /// Whether what is known of a moment ago will do. Then [`Basis::recalled`] says so.
+    pub may_be_recalled: bool,
 }
 
 /// What is known of it.
@@ -203,7 +205,14 @@ pub struct Basis {
     pub recipients: Vec<Stored<Recipient>>,
     /// Those of the wanted counters that exist, in any order.
     pub counters: Vec<StoredCounter>,
+    /// If all of it but the time is recalled: when it was read. Whoever decides on it lets the commit find out whether
+    /// it still holds ([`Change::recalled`]), and believes no refusal that follows from it.
+    pub recalled: Option<Moment>,
 }
+
+/// A moment in the life of a database, in a word of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub String);
 
 /// What a project's model is at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]

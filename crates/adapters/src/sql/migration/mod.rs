@@ -11,6 +11,7 @@ mod m0007_needs;
 mod m0008_references;
 mod m0009_accounts;
 mod m0010_outbox;
+mod m0011_facts;
 mod rules;
 mod script;
 
@@ -34,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const HISTORY: &str = "seaql_migrations";
 
 /// Every step, the first first.
-const STEPS: [Script; 10] = [
+const STEPS: [Script; 11] = [
     m0001_foundation::MIGRATION,
     m0002_idempotency::MIGRATION,
     m0003_revenue_engine::MIGRATION,
@@ -45,6 +46,7 @@ const STEPS: [Script; 10] = [
     m0008_references::MIGRATION,
     m0009_accounts::MIGRATION,
     m0010_outbox::MIGRATION,
+    m0011_facts::MIGRATION,
 ];
 
 struct Migrator;

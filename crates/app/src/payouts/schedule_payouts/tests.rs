@@ -3,7 +3,7 @@ use crate::{
     fixtures::{Counting, down, now, rail, rails, recipient, seventy_thirty, spec, usd, version},
     idempotency::{IdempotencyKey, KeyedRequest, Remember, StoredAnswer},
     job::JobKind,
-    ports::repository::MockPayoutRepository,
+    ports::repository::{MockPayoutRepository, Moment},
 };
 use domain::{
     calculation::DeductionKind,
@@ -16,7 +16,7 @@ use domain::{
 
 /// What is known of a project before anybody's needs are.
 fn known(in_force: InForce) -> Basis {
-    Basis { now: now(), in_force, policy: None, recipients: Vec::new(), counters: Vec::new() }
+    Basis { now: now(), in_force, policy: None, recipients: Vec::new(), counters: Vec::new(), recalled: None }
 }
 
 fn ask() -> SchedulePayouts {
@@ -311,6 +311,44 @@ async fn whoever_waited_for_their_turn_reads_again_what_is_counted() {
     repository.expect_counters().times(2).returning(|_| Ok(vec![]));
     repository.expect_commit().times(2).returning(|_| Ok(()));
     released_twice(&repository).await;
+}
+
+/// The first look is answered from memory, with `in_force`; the others are not.
+fn recalling(in_force: InForce) -> MockPayoutRepository {
+    let mut repository = MockPayoutRepository::new();
+    repository.expect_batch_by_escrow().returning(|_| Ok(None));
+    repository.expect_basis().times(1..=2).returning(move |wanted| {
+        let moment = wanted.may_be_recalled.then(|| Moment("then".to_owned()));
+        let fresh = || InForce::Version(Box::new(version(seventy_thirty())));
+        let in_force = if wanted.may_be_recalled { in_force.clone() } else { fresh() };
+        Ok(Basis { recalled: moment, ..known(in_force) })
+    });
+    repository.expect_recipients().returning(|_| Ok(vec![]));
+    repository.expect_counters().returning(|_| Ok(vec![]));
+    repository
+}
+
+#[tokio::test]
+async fn what_was_recalled_is_left_to_the_commit_and_read_if_it_was_changed_since() {
+    let in_force = || InForce::Version(Box::new(version(seventy_thirty())));
+    let (_, change) = committed(recalling(in_force()), ask()).await;
+    assert_eq!(change.recalled, Some(Moment("then".to_owned())));
+
+    let mut repository = recalling(in_force());
+    repository.expect_commit().times(2).returning(|change| match change.recalled {
+        Some(_) => Err(CommitError::Stale),
+        None => Ok(()),
+    });
+    schedule(&repository, ask()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_that_follows_from_what_was_recalled_is_not_believed() {
+    let impossible = InForce::Version(Box::new(version(spec(r#"{"steps":[]}"#))));
+    for in_force in [InForce::ProjectUnknown, InForce::Nothing, impossible] {
+        let (batch, change) = committed(recalling(in_force), ask()).await;
+        assert_eq!((batch.items_count, change.recalled), (2, None));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,80 @@
+//! Who changes what releases are booked on leaves a note, in the same transaction: on `PostgreSQL` a server that remembers
+//! what it read sees by the notes whether that still holds (`recall`).
+
+use super::script::Script;
+use crate::sql::dialect::Dialect;
+
+pub(super) const MIGRATION: Script = Script { name: "m0011_facts", statements: script };
+
+/// What releases are booked on. That nobody counts for somebody yet is a fact, too.
+const TABLES: [&str; 4] = ["recipients", "revenue_models", "policies", "clock"];
+
+fn script(dialect: Dialect) -> String {
+    match dialect {
+        // Nothing is remembered there.
+        Dialect::Sqlite => String::new(),
+        Dialect::Postgres => {
+            let trigger = |table| {
+                format!(
+                    "CREATE TRIGGER {table}_are_facts AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}
+                       FOR EACH STATEMENT EXECUTE FUNCTION note_facts();\n"
+                )
+            };
+            let triggers: Vec<String> = TABLES.into_iter().map(trigger).collect();
+            NOTES.to_owned() + &triggers.concat()
+        }
+    }
+}
+
+/// A note says which transaction it is of, and which was then the oldest under way. One of a transaction that had ended
+/// ten minutes ago, when another was written, is of no use any more: nothing is recalled for so long. Whoever writes one
+/// removes a few of those, and waits for nobody.
+///
+/// A moment is what a snapshot could see, and since when the server runs: after a failover transactions have other names.
+/// These are functions of the owner, so that the service needs no right to the notes.
+const NOTES: &str = "
+CREATE TABLE fact_notes (
+  changed_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  oldest xid8 NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot()),
+  noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX fact_notes_by_transaction ON fact_notes (changed_by);
+CREATE INDEX fact_notes_by_time ON fact_notes (noted_at);
+
+CREATE FUNCTION note_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  INSERT INTO fact_notes DEFAULT VALUES;
+  DELETE FROM fact_notes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM fact_notes
+    WHERE changed_by < (SELECT oldest FROM fact_notes WHERE noted_at < clock_timestamp() - interval '10 minutes'
+                        ORDER BY noted_at DESC LIMIT 1)
+    ORDER BY changed_by LIMIT 8 FOR UPDATE SKIP LOCKED));
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION note_new_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  IF EXISTS (SELECT FROM fresh) THEN
+    INSERT INTO fact_notes DEFAULT VALUES;
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER counters_are_facts AFTER INSERT ON counters
+  REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION note_new_facts();
+
+CREATE FUNCTION this_moment() RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT pg_current_snapshot()::text || '@' || extract(epoch FROM pg_postmaster_start_time())::text
+$$;
+-- The places of those moments since which a fact was changed.
+CREATE FUNCTION moments_gone(moments text[]) RETURNS bigint[] LANGUAGE plpgsql STABLE SECURITY DEFINER
+  SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT asked.place
+    FROM (SELECT place, split_part(moment, '@', 1)::pg_snapshot AS seen, split_part(moment, '@', 2) AS server
+          FROM UNNEST(moments) WITH ORDINALITY AS each (moment, place)) AS asked
+    WHERE server <> extract(epoch FROM pg_postmaster_start_time())::text
+       OR EXISTS (SELECT FROM fact_notes WHERE changed_by >= pg_snapshot_xmin(seen)
+                                           AND NOT pg_visible_in_snapshot(changed_by, seen)));
+END $$;
+";
