@@ -175,8 +175,36 @@ async fn a_clock_that_is_moved_is_noticed_and_one_that_runs_brings_the_next_vers
 async fn what_another_server_told_does_not_hold() {
     let scene = Scene::new().await;
     let Moment(moment) = scene.recalled().await.recalled.unwrap();
-    let (seen, server) = moment.split_once('@').unwrap();
+    let (seen, server) = moment.rsplit_once('@').unwrap();
     assert_outdated(&scene, &Some(Moment(format!("{seen}@1{server}")))).await;
+}
+
+/// After a crash a transaction may be named as one was that left nothing behind: a note of it is younger than the moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_a_transaction_that_is_given_again_is_noticed() {
+    let scene = Scene::new().await;
+    let before = scene.recalled().await.recalled;
+    scene.there.commit(insert(New::Policy(policy(1, scene.now)))).await;
+    let older = "UPDATE fact_notes SET changed_by = '3'";
+    scene.there_sql.database().execute_unprepared(older).await.unwrap();
+    assert_outdated(&scene, &before).await;
+}
+
+/// A copy of the database on another server has notes of the old one: nobody depends on those.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_of_another_server_count_for_nothing_and_go() {
+    let scene = Scene::new().await;
+    let of_another = "INSERT INTO fact_notes (server, changed_by, oldest, noted_at)
+                      VALUES ('1', '9000000000000000000', '9000000000000000000', now() - interval '1 day'),
+                             ('1', '9000000000000000000', '9000000000000000000', now() + interval '1 day')";
+    scene.there_sql.database().execute_unprepared(of_another).await.unwrap();
+    let recalled = scene.recalled().await.recalled;
+    for change in decided(scene.now, &recalled) {
+        scene.here.commit(change).await;
+    }
+    scene.there.commit(insert(New::Policy(policy(1, scene.now)))).await;
+    assert_outdated(&scene, &recalled).await;
+    assert_eq!(scene.number("SELECT count(*) FROM fact_notes WHERE server = '1'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

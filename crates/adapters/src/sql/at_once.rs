@@ -81,6 +81,10 @@ impl Sql {
                 if lost.is_some() && attempts > 1 { self.is_booked(change).await } else { Ok(lost.is_none()) };
             answers.push(match is_booked {
                 Ok(true) => Ok(()),
+                // It may still be booked by what was said first, for which nobody waited.
+                Ok(false) if lost == Some(&true) && attempts > 1 => {
+                    Err(CommitError::Unclear("what was recalled was changed meanwhile".to_owned()))
+                }
                 Ok(false) => {
                     let refused = if lost == Some(&true) { Refused::Outdated } else { Refused::EscrowTaken };
                     Err(self.explain(refused, change).await)

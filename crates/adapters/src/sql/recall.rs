@@ -59,13 +59,13 @@ impl Recall {
         kept.after(at.saturating_duration_since(kept.read_at))
     }
 
-    /// What was read before `read_at`. Between `named` and a model that comes at `coming`, only a fact that is changed
-    /// makes it another.
+    /// What was read as of a moment, and from when on another version of the model may be in force; it was there at
+    /// `read_at`.
     pub(super) fn keep(
         &self,
         wanted: &Wanted,
         basis: &Basis,
-        (named, coming): (Moment, Option<Timestamp>),
+        (moment, coming): (Moment, Option<Timestamp>),
         read_at: Instant,
     ) {
         let names = wanted.recipients.len() + wanted.counters.len();
@@ -81,7 +81,7 @@ impl Recall {
             // What is asked for most is soon known again.
             *state = State::default();
         }
-        let kept = Arc::new(Kept { basis: basis.clone(), moment: named, read_at, coming });
+        let kept = Arc::new(Kept { basis: basis.clone(), moment, read_at, coming });
         let wanted = Wanted { may_be_recalled: true, ..wanted.clone() };
         if state.kept.insert(wanted, kept).is_none() {
             state.names += names;

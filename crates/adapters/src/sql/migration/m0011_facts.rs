@@ -26,14 +26,20 @@ fn script(dialect: Dialect) -> String {
     }
 }
 
-/// A note says which transaction it is of, and which was then the oldest under way. One of a transaction that had ended
-/// ten minutes ago, when another was written, is of no use any more: nothing is recalled for so long. Whoever writes one
-/// removes a few of those, and waits for nobody.
+/// A note says of which server and transaction it is, and which transaction was then the oldest under way. One whose
+/// transaction had ended ten minutes ago, when another was written, is of no use any more: nothing is recalled for so
+/// long. Neither is one of before the server was started. Whoever writes one removes a few of those, and waits for nobody.
 ///
-/// A moment is what a snapshot could see, and since when the server runs: after a failover transactions have other names.
+/// A moment is what a snapshot could see, when that was, and which server it was: after a failover transactions have other
+/// names. After a crash a name may be given again that nothing on the disk had; such a note is younger than the moment.
+///
 /// These are functions of the owner, so that the service needs no right to the notes.
 const NOTES: &str = "
+CREATE FUNCTION this_server() RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT extract(epoch FROM pg_postmaster_start_time())::text
+$$;
 CREATE TABLE fact_notes (
+  server text NOT NULL,
   changed_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
   oldest xid8 NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot()),
   noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -43,10 +49,12 @@ CREATE INDEX fact_notes_by_time ON fact_notes (noted_at);
 
 CREATE FUNCTION note_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-  INSERT INTO fact_notes DEFAULT VALUES;
+  INSERT INTO fact_notes (server) VALUES (this_server());
   DELETE FROM fact_notes WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM fact_notes
-    WHERE changed_by < (SELECT oldest FROM fact_notes WHERE noted_at < clock_timestamp() - interval '10 minutes'
+    WHERE server <> this_server()
+       OR changed_by < (SELECT oldest FROM fact_notes
+                        WHERE server = this_server() AND noted_at < clock_timestamp() - interval '10 minutes'
                         ORDER BY noted_at DESC LIMIT 1)
     ORDER BY changed_by LIMIT 8 FOR UPDATE SKIP LOCKED));
   RETURN NULL;
@@ -55,7 +63,7 @@ END $$;
 CREATE FUNCTION note_new_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh) THEN
-    INSERT INTO fact_notes DEFAULT VALUES;
+    INSERT INTO fact_notes (server) VALUES (this_server());
   END IF;
   RETURN NULL;
 END $$;
@@ -63,7 +71,7 @@ CREATE TRIGGER counters_are_facts AFTER INSERT ON counters
   REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION note_new_facts();
 
 CREATE FUNCTION this_moment() RETURNS text LANGUAGE sql STABLE AS $$
-  SELECT pg_current_snapshot()::text || '@' || extract(epoch FROM pg_postmaster_start_time())::text
+  SELECT concat_ws('@', pg_current_snapshot(), extract(epoch FROM clock_timestamp()), this_server())
 $$;
 -- The places of those moments since which a fact was changed.
 CREATE FUNCTION moments_gone(moments text[]) RETURNS bigint[] LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -71,10 +79,14 @@ CREATE FUNCTION moments_gone(moments text[]) RETURNS bigint[] LANGUAGE plpgsql S
 BEGIN
   RETURN ARRAY(
     SELECT asked.place
-    FROM (SELECT place, split_part(moment, '@', 1)::pg_snapshot AS seen, split_part(moment, '@', 2) AS server
+    FROM (SELECT place, split_part(moment, '@', 1)::pg_snapshot AS seen,
+                 to_timestamp(split_part(moment, '@', 2)::double precision) AS seen_at,
+                 split_part(moment, '@', 3) AS server
           FROM UNNEST(moments) WITH ORDINALITY AS each (moment, place)) AS asked
-    WHERE server <> extract(epoch FROM pg_postmaster_start_time())::text
-       OR EXISTS (SELECT FROM fact_notes WHERE changed_by >= pg_snapshot_xmin(seen)
-                                           AND NOT pg_visible_in_snapshot(changed_by, seen)));
+    WHERE asked.server <> this_server()
+       OR EXISTS (SELECT FROM fact_notes
+                  WHERE changed_by >= pg_snapshot_xmin(seen) AND NOT pg_visible_in_snapshot(changed_by, seen)
+                    AND fact_notes.server = asked.server)
+       OR EXISTS (SELECT FROM fact_notes WHERE noted_at > seen_at AND fact_notes.server = asked.server));
 END $$;
 ";
