@@ -1,5 +1,5 @@
-//! What a release is booked on may be recalled on PostgreSQL: then the commit finds out whether anybody changed it since,
-//! here or elsewhere.
+//! What a release is booked on may be recalled: then the commit finds out whether anybody changed it since, here or in
+//! another process.
 
 use super::{
     Ports,
@@ -7,7 +7,7 @@ use super::{
         booked, carried, carry, count, fresh, insert, moves, policy, read, recipient, release, seconds, update, version,
     },
 };
-use crate::harness::databases::{self, PostgresDatabase};
+use crate::harness::{databases, home::Engine, on_both_databases};
 use adapters::sql::Sql;
 use app::{
     change::{Change, New, Update},
@@ -24,9 +24,19 @@ use domain::{
     timestamp::Timestamp,
 };
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
-use std::{sync::Arc, time::Duration};
+use sea_orm::{
+    ConnectionTrait, DbBackend, Statement,
+    sqlx::{self, Connection, PgConnection, Row},
+};
+use std::{any::Any, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
+
+on_both_databases! {
+    what_nobody_changed_holds
+    every_fact_that_is_changed_elsewhere_is_noticed
+    a_clock_that_is_moved_is_noticed_and_one_that_runs_brings_the_next_version
+    of_many_at_once_only_those_are_refused_whose_facts_were_changed
+}
 
 /// Two processes on one database, with a project that pays rec_ana and rec_cle, of whom only rec_ana is registered.
 struct Scene {
@@ -34,18 +44,28 @@ struct Scene {
     there: Ports,
     there_sql: Sql,
     now: Timestamp,
-    _database: PostgresDatabase,
+    url: String,
+    _database: Box<dyn Any + Send + Sync>,
 }
 
 impl Scene {
-    async fn new() -> Self {
-        let (here, database) = databases::postgres().await;
-        let there_sql = Sql::connect(database.url()).await.unwrap();
+    async fn new(engine: Engine) -> Self {
+        let (here, url, database): (Sql, String, Box<dyn Any + Send + Sync>) = match engine {
+            Engine::Sqlite => {
+                let (here, folder) = databases::sqlite().await;
+                (here, databases::sqlite_url(&folder), Box::new(folder))
+            }
+            Engine::Postgres => {
+                let (here, database) = databases::postgres().await;
+                (here, database.url().to_owned(), Box::new(database))
+            }
+        };
+        let there_sql = Sql::connect(&url).await.unwrap();
         let (here, there) = (Ports::of(Arc::new(here)), Ports::of(Arc::new(there_sql.clone())));
         let now = here.now().await;
         here.commit(insert(New::ModelVersion(version("prj_film", 1, now)))).await;
         here.commit(insert(New::Recipient(recipient("rec_ana", now)))).await;
-        Self { here, there, there_sql, now, _database: database }
+        Self { here, there, there_sql, now, url, _database: database }
     }
 
     async fn look(&self) -> Basis {
@@ -103,9 +123,8 @@ async fn assert_outdated(scene: &Scene, recalled: &Option<Moment>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_changed_holds() {
-    let scene = Scene::new().await;
+async fn what_nobody_changed_holds(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let read = scene.here.repository.basis(&wanted(false)).await.unwrap();
     assert_eq!(read.recalled, None);
     let recalled = scene.recalled().await;
@@ -118,9 +137,8 @@ async fn what_nobody_changed_holds() {
     assert!(scene.look().await.recalled.is_some());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_fact_that_is_changed_elsewhere_is_noticed() {
-    let scene = Scene::new().await;
+async fn every_fact_that_is_changed_elsewhere_is_noticed(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let (there, now) = (&scene.there.repository, scene.now);
     let batch = booked(&scene.there).await.batch.id;
     let mut ana = there.recipients(&[read("rec_ana")]).await.unwrap().remove(0);
@@ -147,9 +165,8 @@ async fn every_fact_that_is_changed_elsewhere_is_noticed() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_moved_is_noticed_and_one_that_runs_brings_the_next_version() {
-    let scene = Scene::new().await;
+async fn a_clock_that_is_moved_is_noticed_and_one_that_runs_brings_the_next_version(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let before = scene.recalled().await;
     scene.there_sql.advance_clock(seconds(3_600)).await.unwrap();
     assert_outdated(&scene, &before.recalled).await;
@@ -173,7 +190,7 @@ async fn a_clock_that_is_moved_is_noticed_and_one_that_runs_brings_the_next_vers
 /// After a failover transactions have other names.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_server_told_does_not_hold() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(Engine::Postgres).await;
     let Moment(moment) = scene.recalled().await.recalled.unwrap();
     let (seen, server) = moment.rsplit_once('@').unwrap();
     assert_outdated(&scene, &Some(Moment(format!("{seen}@1{server}")))).await;
@@ -182,7 +199,7 @@ async fn what_another_server_told_does_not_hold() {
 /// After a crash a transaction may be named as one was that left nothing behind: a note of it is younger than the moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_a_transaction_that_is_given_again_is_noticed() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(Engine::Postgres).await;
     let before = scene.recalled().await.recalled;
     scene.there.commit(insert(New::Policy(policy(1, scene.now)))).await;
     let older = "UPDATE fact_notes SET changed_by = '3'";
@@ -193,7 +210,7 @@ async fn a_name_of_a_transaction_that_is_given_again_is_noticed() {
 /// A copy of the database on another server has notes of the old one: nobody depends on those.
 #[tokio::test(flavor = "multi_thread")]
 async fn notes_of_another_server_count_for_nothing_and_go() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(Engine::Postgres).await;
     let of_another = "INSERT INTO fact_notes (server, changed_by, oldest, noted_at)
                       VALUES ('1', '9000000000000000000', '9000000000000000000', now() - interval '1 day'),
                              ('1', '9000000000000000000', '9000000000000000000', now() + interval '1 day')";
@@ -207,9 +224,8 @@ async fn notes_of_another_server_count_for_nothing_and_go() {
     assert_eq!(scene.number("SELECT count(*) FROM fact_notes WHERE server = '1'").await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_at_once_only_those_are_refused_whose_facts_were_changed() {
-    let scene = Scene::new().await;
+async fn of_many_at_once_only_those_are_refused_whose_facts_were_changed(engine: Engine) {
+    let scene = Scene::new(engine).await;
     let before = scene.recalled().await.recalled;
     scene.there.commit(insert(New::Policy(policy(1, scene.now)))).await;
     assert_outdated(&scene, &before).await;
@@ -232,15 +248,12 @@ async fn of_many_at_once_only_those_are_refused_whose_facts_were_changed() {
 /// may go on for long.
 #[tokio::test(flavor = "multi_thread")]
 async fn notes_do_not_pile_up_and_that_of_a_long_transaction_stays() {
-    let scene = Scene::new().await;
-    let long = scene.there_sql.database().begin().await.unwrap();
-    long.execute_unprepared("UPDATE recipients SET status = 'pending' WHERE id = 'rec_ana'").await.unwrap();
-    let name = "SELECT pg_current_xact_id()::text::bigint";
-    let name = long.query_one_raw(Statement::from_string(DbBackend::Postgres, name)).await.unwrap().unwrap();
-    let of_it = format!(
-        "SELECT count(*) FROM fact_notes WHERE changed_by::text::bigint = {}",
-        name.try_get_by_index::<i64>(0).unwrap()
-    );
+    let scene = Scene::new(Engine::Postgres).await;
+    let mut long = PgConnection::connect(&scene.url).await.unwrap();
+    let begun = "BEGIN; UPDATE recipients SET status = 'pending' WHERE id = 'rec_ana'";
+    sqlx::raw_sql(begun).execute(&mut long).await.unwrap();
+    let name = sqlx::query("SELECT pg_current_xact_id()::text").fetch_one(&mut long).await.unwrap();
+    let of_it = format!("SELECT count(*) FROM fact_notes WHERE changed_by = '{}'", name.get::<String, _>(0));
     let note =
         || scene.there.commit(insert(New::Recipient(recipient(&format!("rec_{}", fresh().simple()), scene.now))));
     let age = || async {
@@ -251,7 +264,7 @@ async fn notes_do_not_pile_up_and_that_of_a_long_transaction_stays() {
         note().await;
         age().await;
     }
-    long.commit().await.unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut long).await.unwrap();
     age().await;
     note().await;
     assert_eq!(scene.number(&of_it).await, 1, "when the last of those was written, it was under way");

@@ -42,8 +42,7 @@ pub(super) enum Ask {
 /// What is known.
 #[derive(Clone)]
 pub(super) enum Fact {
-    /// On `PostgreSQL` with the name of the moment.
-    Now(Timestamp, Option<Moment>),
+    Now(Timestamp, Moment),
     Policy(PolicyVersion),
     /// With the next instant at which another version may come into force, if one waits.
     Model(Box<ModelVersion>, Option<Timestamp>),
@@ -76,7 +75,10 @@ impl Kind for Fact {
             let rows = kept.query_all(sql, sql.dialect().statement(text, values)).await.map_err(store)?;
             for row in rows {
                 let row = Row::from_query_result(&row, "").map_err(store)?;
-                found.extend(row.read(&wanted.models)?);
+                if let Some((ask, fact)) = row.read(&wanted.models)? {
+                    // Of several statements the first moment counts.
+                    found.entry(ask).or_insert(fact);
+                }
             }
         }
         Ok(found)
@@ -112,7 +114,7 @@ impl<'a> Arms<'a> {
     fn statement(&self, dialect: Dialect) -> Result<(String, Vec<Value>), DbErr> {
         let mut with = format!("WITH moment AS MATERIALIZED (SELECT {} AS now)", dialect.now());
         let said: &[_] = match dialect {
-            Dialect::Sqlite => &[("n1", "now")],
+            Dialect::Sqlite => &[("n1", "now"), ("t1", "(SELECT CAST(changes AS TEXT) FROM fact_notes)")],
             Dialect::Postgres => &[("n1", "now"), ("t1", "this_moment()")],
         };
         let mut arms = vec![arm(NOW, said, "moment")];
@@ -257,7 +259,10 @@ impl Row {
         let number = |name, value| place.needed(name, value);
         let text = |name, value| place.needed(name, value);
         Ok(Some(match what {
-            NOW => (Ask::Now, Fact::Now(Timestamp::from_unix_micros(number("n1", n1)?), t1.map(Moment))),
+            NOW => {
+                let now = Timestamp::from_unix_micros(number("n1", n1)?);
+                (Ask::Now, Fact::Now(now, Moment(text("t1", t1)?)))
+            }
             POLICY => {
                 let row = policy::Model {
                     version: number("n1", n1)?,
@@ -353,23 +358,22 @@ impl Sql {
         let asks = [Ask::Now, Ask::Policy, Ask::Model(project.clone(), *as_of)].into_iter();
         let asks = asks.chain(recipients.iter().cloned().map(Ask::Recipient));
         let facts = self.read_together::<Fact>(asks.chain(counters.iter().cloned().map(Ask::Counter))).await?;
-        let (mut now, mut moment, mut model, mut policy, mut coming) = (None, None, None, None, None);
+        let (mut moment, mut model, mut policy) = (None, None, None);
         let (mut recipients, mut counters) = (Vec::new(), Vec::new());
         for fact in facts {
             match fact {
-                Fact::Now(found, named) => (now, moment) = (Some(found), named),
+                Fact::Now(found, named) => moment = Some((found, named)),
                 Fact::Policy(found) => policy = Some(found),
-                Fact::Model(found, next) => (model, coming) = (Some(found), next),
+                Fact::Model(found, coming) => model = Some((found, coming)),
                 Fact::Recipient(found) => recipients.push(*found),
                 Fact::Counter(found) => counters.push(found),
             }
         }
-        let now = now.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
+        let (now, moment) = moment.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
+        let (model, coming) = model.unzip();
         let in_force = in_force(model, as_of.unwrap_or(now));
         let basis = Basis { now, in_force, policy, recipients, counters, recalled: None };
-        if let Some(moment) = moment {
-            self.recall().keep(wanted, &basis, (moment, coming), Instant::now());
-        }
+        self.recall().keep(wanted, &basis, (moment, coming.flatten()), Instant::now());
         Ok(basis)
     }
 }

@@ -127,11 +127,22 @@ impl<'a> Recalled<'a> {
         if self.moments.is_empty() {
             return Ok(Vec::new());
         }
-        let moments = self.moments.iter().map(|moment| vec![moment.0.as_str().into()]).collect();
-        let source = bulk::source(dialect, moments)?;
-        let sql = format!("SELECT UNNEST(moments_gone(ARRAY({})))", source.sql);
-        let rows = write.query_all_raw(dialect.statement(&sql, source.values)).await?;
-        let gone = rows.iter().map(|row| row.try_get_by_index::<i64>(0)).collect::<Result<Vec<_>, _>>()?;
+        let gone = match dialect {
+            Dialect::Sqlite => {
+                let rows =
+                    write.query_all_raw(dialect.statement("SELECT CAST(changes AS TEXT) FROM fact_notes", [])).await?;
+                let now: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
+                let gone = self.moments.iter().zip(1..).filter(|(moment, _)| !now.contains(&moment.0));
+                gone.map(|(_, place)| place).collect()
+            }
+            Dialect::Postgres => {
+                let moments = self.moments.iter().map(|moment| vec![moment.0.as_str().into()]).collect();
+                let source = bulk::source(dialect, moments)?;
+                let sql = format!("SELECT UNNEST(moments_gone(ARRAY({})))", source.sql);
+                let rows = write.query_all_raw(dialect.statement(&sql, source.values)).await?;
+                rows.iter().map(|row| row.try_get_by_index::<i64>(0)).collect::<Result<Vec<_>, _>>()?
+            }
+        };
         let is_gone = |moment: usize| i64::try_from(moment).is_ok_and(|moment| gone.contains(&moment));
         Ok(self.by.into_iter().filter(|(_, moment)| is_gone(*moment)).map(|(place, _)| place).collect())
     }

@@ -1,5 +1,5 @@
-//! Who changes what releases are booked on leaves a note, in the same transaction: on `PostgreSQL` a server that remembers
-//! what it read sees by the notes whether that still holds (`recall`).
+//! Who changes what releases are booked on leaves a note, in the same transaction: a server that recalls what it read sees
+//! by the notes whether that still holds (`recall`).
 
 use super::script::Script;
 use crate::sql::dialect::Dialect;
@@ -11,8 +11,18 @@ const TABLES: [&str; 4] = ["recipients", "revenue_models", "policies", "clock"];
 
 fn script(dialect: Dialect) -> String {
     match dialect {
-        // Nothing is remembered there.
-        Dialect::Sqlite => String::new(),
+        Dialect::Sqlite => {
+            let trigger = |table, event: &str| {
+                let word = event.to_lowercase();
+                format!(
+                    "CREATE TRIGGER {table}_are_facts_{word} AFTER {event} ON {table}
+                       BEGIN UPDATE fact_notes SET changes = changes + 1; END;\n"
+                )
+            };
+            let of_table = |table| ["INSERT", "UPDATE", "DELETE"].map(|event| trigger(table, event)).concat();
+            let triggers: Vec<String> = TABLES.into_iter().map(of_table).collect();
+            SQLITE_NOTES.to_owned() + &triggers.concat() + &trigger("counters", "INSERT")
+        }
         Dialect::Postgres => {
             let trigger = |table| {
                 format!(
@@ -21,10 +31,19 @@ fn script(dialect: Dialect) -> String {
                 )
             };
             let triggers: Vec<String> = TABLES.into_iter().map(trigger).collect();
-            NOTES.to_owned() + &triggers.concat()
+            POSTGRES_NOTES.to_owned() + &triggers.concat()
         }
     }
 }
+
+/// One writes at a time: a moment is how many changes there were.
+const SQLITE_NOTES: &str = "
+CREATE TABLE fact_notes (
+  id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+  changes INTEGER NOT NULL
+) STRICT;
+INSERT INTO fact_notes (id, changes) VALUES (1, 0);
+";
 
 /// A note says of which server and transaction it is, and which transaction was then the oldest under way. One whose
 /// transaction had ended ten minutes ago, when another was written, is of no use any more: nothing is recalled for so
@@ -34,7 +53,7 @@ fn script(dialect: Dialect) -> String {
 /// names. After a crash a name may be given again that nothing on the disk had; such a note is younger than the moment.
 ///
 /// These are functions of the owner, so that the service needs no right to the notes.
-const NOTES: &str = "
+const POSTGRES_NOTES: &str = "
 CREATE FUNCTION this_server() RETURNS text LANGUAGE sql STABLE AS $$
   SELECT extract(epoch FROM pg_postmaster_start_time())::text
 $$;
