@@ -96,7 +96,8 @@ impl Recall {
 
 impl Kept {
     fn after(&self, since: Duration) -> Option<Basis> {
-        let now = self.basis.now.after(since);
+        // SQLite knows no less than a millisecond: what is due now must not be due only in the next one.
+        let now = self.basis.now.after(since - Duration::from_nanos(u64::from(since.subsec_nanos() % 1_000_000)));
         let InForce::Version(version) = &self.basis.in_force else { return None };
         let holds = version.is_in_force(now) && self.coming.is_none_or(|coming| now < coming);
         (since < KEPT_MAX && holds).then(|| Basis { now, recalled: Some(self.moment.clone()), ..self.basis.clone() })
@@ -198,6 +199,8 @@ mod tests {
         let (recall, at) = kept(&basis(None), None);
         let found = recall.find(&wanted(2), at + Duration::from_secs(9)).unwrap();
         assert_eq!(found, Basis { now: micros(109), recalled: Some(Moment("m".to_owned())), ..basis(None) });
+        let found = recall.find(&wanted(2), at + Duration::from_micros(2_900)).unwrap();
+        assert_eq!(found.now, micros(100).after(Duration::from_millis(2)), "in whole milliseconds");
         assert_eq!(recall.find(&wanted(2), at + KEPT_MAX), None);
         assert_eq!(recall.find(&wanted(3), at), None, "somebody else is wanted, too");
         assert_eq!(recall.find(&Wanted { may_be_recalled: false, ..wanted(2) }, at), None);
