@@ -268,10 +268,16 @@ async fn notes_do_not_pile_up_and_that_of_a_long_transaction_stays() {
     age().await;
     note().await;
     assert_eq!(scene.number(&of_it).await, 1, "when the last of those was written, it was under way");
+    // Whoever begins a counter takes some along, too.
+    let batch = booked(&scene.there).await.batch.id;
+    let begins = || {
+        let key = carried(&format!("rec_{}", fresh().simple()));
+        scene.there.commit(moves([count(&key, Some(0), 7, batch)]))
+    };
     let gone = async {
         while scene.number("SELECT count(*) FROM fact_notes").await > 3 {
             age().await;
-            note().await;
+            begins().await;
         }
     };
     // Whoever else uses the server may have a transaction that is as long.

@@ -1,6 +1,6 @@
 //! What releases are booked on is kept for a moment, as mostly the next release of a project is booked on the same. It is
-//! not asked whether it still holds: the commit finds out, in the statement that books (`at_once`), by the notes that
-//! whoever changes a fact leaves (`migration::m0011_facts`). So nobody is booked on what had been changed before they
+//! not asked whether it still holds: the commit finds out, in the statement or transaction that books (`at_once`, `commit`),
+//! by the notes that whoever changes a fact leaves (`migration::m0011_facts`). So nobody is booked on what had been changed before they
 //! asked, and a release that is refused for that reason is decided again on what is read then.
 //!
 //! Counters that exist are never kept: releases themselves move them.
@@ -156,7 +156,7 @@ mod tests {
     use domain::counter::CounterKey;
     use domain::revenue_model::{ModelHash, ModelSpec, ModelStatus, ModelVersion};
 
-    fn micros(second: i64) -> Timestamp {
+    fn at_second(second: i64) -> Timestamp {
         Timestamp::from_unix_micros(second * 1_000_000)
     }
 
@@ -171,26 +171,26 @@ mod tests {
         }
     }
 
-    /// Read at second 100, with a version that is in force until then.
+    /// Read at second 100; the version is in force until `until`.
     fn basis(until: Option<i64>) -> Basis {
         let version = ModelVersion {
             project: "prj_1".parse().unwrap(),
             version: 1,
             status: ModelStatus::Active,
-            effective_from: micros(50),
-            effective_to: until.map(micros),
+            effective_from: at_second(50),
+            effective_to: until.map(at_second),
             spec: ModelSpec::default(),
             hash: ModelHash::of([1; 32]),
             created_by: "usr_1".parse().unwrap(),
-            created_at: micros(50),
+            created_at: at_second(50),
         };
         let in_force = InForce::Version(Box::new(version));
-        Basis { now: micros(100), in_force, policy: None, recipients: vec![], counters: vec![], recalled: None }
+        Basis { now: at_second(100), in_force, policy: None, recipients: vec![], counters: vec![], recalled: None }
     }
 
     fn kept(basis: &Basis, coming: Option<i64>) -> (Recall, Instant) {
         let (recall, at) = (Recall::default(), Instant::now());
-        recall.keep(&wanted(2), basis, (Moment("m".to_owned()), coming.map(micros)), at);
+        recall.keep(&wanted(2), basis, (Moment("m".to_owned()), coming.map(at_second)), at);
         (recall, at)
     }
 
@@ -198,13 +198,13 @@ mod tests {
     fn what_was_read_is_known_for_a_moment_as_of_later() {
         let (recall, at) = kept(&basis(None), None);
         let found = recall.find(&wanted(2), at + Duration::from_secs(9)).unwrap();
-        assert_eq!(found, Basis { now: micros(109), recalled: Some(Moment("m".to_owned())), ..basis(None) });
+        assert_eq!(found, Basis { now: at_second(109), recalled: Some(Moment("m".to_owned())), ..basis(None) });
         let found = recall.find(&wanted(2), at + Duration::from_micros(2_900)).unwrap();
-        assert_eq!(found.now, micros(100).after(Duration::from_millis(2)), "in whole milliseconds");
+        assert_eq!(found.now, at_second(100).after(Duration::from_millis(2)), "in whole milliseconds");
         assert_eq!(recall.find(&wanted(2), at + KEPT_MAX), None);
         assert_eq!(recall.find(&wanted(3), at), None, "somebody else is wanted, too");
         assert_eq!(recall.find(&Wanted { may_be_recalled: false, ..wanted(2) }, at), None);
-        assert_eq!(recall.find(&Wanted { as_of: Some(micros(100)), ..wanted(2) }, at), None);
+        assert_eq!(recall.find(&Wanted { as_of: Some(at_second(100)), ..wanted(2) }, at), None);
     }
 
     #[test]

@@ -66,8 +66,7 @@ CREATE TABLE fact_notes (
 CREATE INDEX fact_notes_by_transaction ON fact_notes (changed_by);
 CREATE INDEX fact_notes_by_time ON fact_notes (noted_at);
 
-CREATE FUNCTION note_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-BEGIN
+CREATE FUNCTION leave_note() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
   INSERT INTO fact_notes (server) VALUES (this_server());
   DELETE FROM fact_notes WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM fact_notes
@@ -76,13 +75,16 @@ BEGIN
                         WHERE server = this_server() AND noted_at < clock_timestamp() - interval '10 minutes'
                         ORDER BY noted_at DESC LIMIT 1)
     ORDER BY changed_by LIMIT 8 FOR UPDATE SKIP LOCKED));
+$$;
+CREATE FUNCTION note_facts() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+  PERFORM leave_note();
   RETURN NULL;
 END $$;
-
-CREATE FUNCTION note_new_facts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+CREATE FUNCTION note_new_facts() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh) THEN
-    INSERT INTO fact_notes (server) VALUES (this_server());
+    PERFORM leave_note();
   END IF;
   RETURN NULL;
 END $$;
