@@ -198,6 +198,7 @@ async fn do_one(desk: &Arc<Desk>) -> Result<usize, StoreError> {
         dice: &**desk,
         clock: &**desk,
         lease_ends: Duration::ZERO,
+        batch_has: &|_| {},
     };
     do_jobs(ports, &**desk, 1, LEASE).await
 }

@@ -338,6 +338,7 @@ pub async fn worker(world: Arc<World>, number: u8) {
             dice: &dice,
             clock: clock.as_ref(),
             lease_ends: Duration::ZERO,
+            batch_has: &|_| {},
         };
         let dies = world.happens(Fault::ProcessDies).then(|| u32::try_from(kernel.below(40)).unwrap_or(0));
         let stops = world.happens(Fault::ProcessStops).then(|| {

@@ -168,6 +168,7 @@ impl<'a> Stage<'a> {
                 dice: &Middle,
                 clock: self.ports.clock.as_ref(),
                 lease_ends: Duration::ZERO,
+                batch_has: &|_| {},
             };
             let lease = Duration::from_secs(60);
             if do_jobs(ports, self.ports.jobs.as_ref(), self.jobs_at_once, lease).await.unwrap() == 0 {

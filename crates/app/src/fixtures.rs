@@ -118,7 +118,8 @@ pub(crate) fn ports<'a>(
     gates: &'a Gates,
     ids: &'a Counting,
 ) -> Ports<'a> {
-    Ports { repository, rails, gates, ids, dice: &Middle, clock: &Still, lease_ends: Duration::from_secs(15) }
+    let lease_ends = Duration::from_secs(15);
+    Ports { repository, rails, gates, ids, dice: &Middle, clock: &Still, lease_ends, batch_has: &|_| {} }
 }
 
 pub(crate) fn spec(json: &str) -> ModelSpec {

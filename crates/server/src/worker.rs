@@ -1,5 +1,7 @@
 //! The worker's timers and signals. What it does in a turn are use cases in `app`.
 
+mod room;
+
 use app::{
     events::{forget_old_events::forget_old_events, relay_events::relay_events},
     idempotency::forget_old_keys::forget_old_keys,
@@ -13,6 +15,7 @@ use app::{
         SimulatorNotifications, StoreError,
     },
 };
+use room::{Place, Room};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
@@ -21,9 +24,6 @@ use tokio::{
 
 /// How long a job is ours. Calls to a rail are shorter.
 const JOB_LEASE: Duration = Duration::from_secs(15);
-/// Places for jobs: so many are done side by side. What they read and commit at the same time, they read and commit
-/// together.
-const JOBS_AT_ONCE: u32 = 32;
 /// The net under the wake-up: how long a job of another process waits at most, if nobody tells us of it.
 const JOB_POLL: Duration = Duration::from_millis(500);
 /// How long events are ours while they are delivered.
@@ -88,16 +88,16 @@ impl Worker {
         );
     }
 
-    /// Whenever a place is free, the next job is claimed: one whose rail does not answer keeps no other waiting.
+    /// Whenever there is room, the next jobs are claimed: one whose rail does not answer keeps no other waiting.
     async fn do_jobs(&self, mut stop: watch::Receiver<bool>) {
-        let mut places = JoinSet::new();
+        let (room, mut under_way) = (Arc::new(Room::default()), JoinSet::new());
         while !*stop.borrow() {
-            while let Some(done) = places.try_join_next() {
+            while let Some(done) = under_way.try_join_next() {
                 tell_of_a_panic(done);
             }
-            let free = JOBS_AT_ONCE.saturating_sub(u32::try_from(places.len()).unwrap_or(u32::MAX));
+            let free = room.free();
             if free == 0 {
-                unless_stopped(&mut stop, next(&mut places)).await;
+                unless_stopped(&mut stop, room.more()).await;
                 continue;
             }
             // By this machine's own count, from before the claim: a lease is never longer here than the database means it.
@@ -106,17 +106,11 @@ impl Worker {
                 Ok(claimed) => {
                     let is_all = claimed.len() < usize::try_from(free).unwrap_or(usize::MAX);
                     for job in claimed {
-                        let worker = self.clone();
-                        places.spawn(async move { worker.do_job(job, lease_ends).await });
+                        let (worker, place) = (self.clone(), room.take());
+                        under_way.spawn(async move { worker.do_job(job, lease_ends, place).await });
                     }
                     if is_all {
-                        unless_stopped(&mut stop, async {
-                            tokio::select! {
-                                () = self.queue.wait(JOB_POLL) => {}
-                                () = next(&mut places) => {}
-                            }
-                        })
-                        .await;
+                        unless_stopped(&mut stop, self.queue.wait(JOB_POLL)).await;
                     }
                 }
                 Err(error) => {
@@ -125,12 +119,12 @@ impl Worker {
                 }
             }
         }
-        while let Some(done) = places.join_next().await {
+        while let Some(done) = under_way.join_next().await {
             tell_of_a_panic(done);
         }
     }
 
-    async fn do_job(&self, job: Claimed, lease_ends: Duration) {
+    async fn do_job(&self, job: Claimed, lease_ends: Duration, place: Place) {
         let ports = Ports {
             repository: self.repository.as_ref(),
             rails: &self.rails,
@@ -139,6 +133,7 @@ impl Worker {
             dice: self.dice.as_ref(),
             clock: self.clock.as_ref(),
             lease_ends,
+            batch_has: &|items| place.is_for(items),
         };
         do_job(ports, self.queue.as_ref(), job).await;
     }
@@ -196,14 +191,6 @@ fn tell_of_what_stays(what: &str, forgotten: Result<u64, StoreError>) {
         Ok(0) => {}
         Ok(count) => tracing::info!(what, count, "forgot what was kept long enough"),
         Err(error) => tracing::warn!(what, error = ?error, "cannot forget what is old; trying again in an hour"),
-    }
-}
-
-/// Waits until somebody is done; for ever, if nobody is at work.
-async fn next(places: &mut JoinSet<()>) {
-    match places.join_next().await {
-        Some(done) => tell_of_a_panic(done),
-        None => std::future::pending().await,
     }
 }
 

@@ -13,6 +13,7 @@ use super::databases::Databases;
 use super::figures::{GOALS, Goal, judged, median, shown};
 use super::rivals;
 use super::sqlite::Sqlite;
+use super::store::Store;
 use super::wrk::{Load, Wrk};
 use crate::failure::{Attempt, Failure, Result};
 use crate::guarded::{Ending, Guarded};
@@ -25,7 +26,7 @@ use pages::Pages;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use store::{Size, Store};
+use store::Size;
 use template::Template;
 
 const POSTGRES: &str = "PostgreSQL";

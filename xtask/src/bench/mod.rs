@@ -20,6 +20,7 @@ mod pgbench;
 mod result;
 mod rivals;
 mod sqlite;
+mod store;
 mod usage;
 mod writer;
 mod wrk;

@@ -32,6 +32,8 @@ use std::{collections::BTreeSet, time::Instant};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
     Now,
+    /// What can be seen now, to be recalled.
+    Moment,
     Policy,
     /// Of a project's versions the one in force at an instant, which is now if it is absent; else any.
     Model(ProjectId, Option<Timestamp>),
@@ -42,7 +44,8 @@ pub(super) enum Ask {
 /// What is known.
 #[derive(Clone)]
 pub(super) enum Fact {
-    Now(Timestamp, Moment),
+    Now(Timestamp),
+    Moment(Moment),
     Policy(PolicyVersion),
     /// With the next instant at which another version may come into force, if one waits.
     Model(Box<ModelVersion>, Option<Timestamp>),
@@ -88,6 +91,7 @@ impl Kind for Fact {
 /// What is wanted of each kind.
 #[derive(Default)]
 struct Arms<'a> {
+    is_moment: bool,
     is_policy: bool,
     models: Vec<(&'a ProjectId, Option<Timestamp>)>,
     recipients: Vec<Value>,
@@ -101,6 +105,7 @@ impl<'a> Arms<'a> {
             match ask {
                 // It is told anyway.
                 Ask::Now => {}
+                Ask::Moment => arms.is_moment = true,
                 Ask::Policy => arms.is_policy = true,
                 Ask::Model(project, as_of) => arms.models.push((project, *as_of)),
                 Ask::Recipient(id) => arms.recipients.push(id.as_str().into()),
@@ -113,12 +118,15 @@ impl<'a> Arms<'a> {
     /// One statement, so one moment.
     fn statement(&self, dialect: Dialect) -> Result<(String, Vec<Value>), DbErr> {
         let mut with = format!("WITH moment AS MATERIALIZED (SELECT {} AS now)", dialect.now());
-        let said: &[_] = match dialect {
-            Dialect::Sqlite => &[("n1", "now"), ("t1", "(SELECT CAST(changes AS TEXT) FROM fact_notes)")],
-            Dialect::Postgres => &[("n1", "now"), ("t1", "this_moment()")],
-        };
-        let mut arms = vec![arm(NOW, said, "moment")];
+        let mut arms = vec![arm(NOW, &[("n1", "now")], "moment")];
         let mut values = Vec::new();
+        if self.is_moment {
+            let seen = match dialect {
+                Dialect::Sqlite => "(SELECT CAST(changes AS TEXT) FROM fact_notes)",
+                Dialect::Postgres => "this_moment()",
+            };
+            arms.push(arm(MOMENT, &[("t1", seen)], "moment"));
+        }
         if self.is_policy {
             // The newest.
             let newest = "(SELECT * FROM policies ORDER BY version DESC LIMIT 1) AS newest";
@@ -177,10 +185,11 @@ const COLUMNS: [(&str, &str); 14] = [
 
 /// Which fact a row tells.
 const NOW: i64 = 0;
-const POLICY: i64 = 1;
-const MODEL: i64 = 2;
-const RECIPIENT: i64 = 3;
-const COUNTER: i64 = 4;
+const MOMENT: i64 = 1;
+const POLICY: i64 = 2;
+const MODEL: i64 = 3;
+const RECIPIENT: i64 = 4;
+const COUNTER: i64 = 5;
 
 const MODEL_COLUMNS: [(&str, &str); 11] = [
     ("n1", "wanted.place"),
@@ -259,10 +268,8 @@ impl Row {
         let number = |name, value| place.needed(name, value);
         let text = |name, value| place.needed(name, value);
         Ok(Some(match what {
-            NOW => {
-                let now = Timestamp::from_unix_micros(number("n1", n1)?);
-                (Ask::Now, Fact::Now(now, Moment(text("t1", t1)?)))
-            }
+            NOW => (Ask::Now, Fact::Now(Timestamp::from_unix_micros(number("n1", n1)?))),
+            MOMENT => (Ask::Moment, Fact::Moment(Moment(text("t1", t1)?))),
             POLICY => {
                 let row = policy::Model {
                     version: number("n1", n1)?,
@@ -318,7 +325,7 @@ impl Row {
 impl Sql {
     pub(super) async fn read_time(&self) -> Result<Timestamp, StoreError> {
         let facts = self.read_together::<Fact>([Ask::Now]).await?;
-        let now = facts.into_iter().find_map(|fact| if let Fact::Now(now, _) = fact { Some(now) } else { None });
+        let now = facts.into_iter().find_map(|fact| if let Fact::Now(now) = fact { Some(now) } else { None });
         now.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))
     }
 
@@ -355,21 +362,22 @@ impl Sql {
             return Ok(basis);
         }
         let Wanted { project, as_of, recipients, counters, may_be_recalled: _ } = wanted;
-        let asks = [Ask::Now, Ask::Policy, Ask::Model(project.clone(), *as_of)].into_iter();
+        let asks = [Ask::Now, Ask::Moment, Ask::Policy, Ask::Model(project.clone(), *as_of)].into_iter();
         let asks = asks.chain(recipients.iter().cloned().map(Ask::Recipient));
         let facts = self.read_together::<Fact>(asks.chain(counters.iter().cloned().map(Ask::Counter))).await?;
-        let (mut moment, mut model, mut policy) = (None, None, None);
+        let (mut now, mut moment, mut model, mut policy) = (None, None, None, None);
         let (mut recipients, mut counters) = (Vec::new(), Vec::new());
         for fact in facts {
             match fact {
-                Fact::Now(found, named) => moment = Some((found, named)),
+                Fact::Now(found) => now = Some(found),
+                Fact::Moment(found) => moment = Some(found),
                 Fact::Policy(found) => policy = Some(found),
                 Fact::Model(found, coming) => model = Some((found, coming)),
                 Fact::Recipient(found) => recipients.push(*found),
                 Fact::Counter(found) => counters.push(found),
             }
         }
-        let (now, moment) = moment.ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
+        let (now, moment) = now.zip(moment).ok_or_else(|| store(DbErr::RecordNotFound("the clock".to_owned())))?;
         let (model, coming) = model.unzip();
         let in_force = in_force(model, as_of.unwrap_or(now));
         let basis = Basis { now, in_force, policy, recipients, counters, recalled: None };

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 /// So many changes wait at most, sixteen groups: whoever comes then is told so at once.
 const WAITING_MAX: usize = 1_024;
 /// So many changes share a transaction at most.
-const GROUP_MAX: usize = 64;
+const GROUP_MAX: usize = 128;
 /// Nothing joins a transaction of so many rows: it is long enough for those who wait.
 const GROUP_ROWS_MAX: usize = 4_096;
 

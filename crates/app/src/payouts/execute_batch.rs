@@ -100,6 +100,8 @@ pub struct Ports<'a> {
     pub clock: &'a dyn Clock,
     /// When the lease of the job is over, by the steady clock of this machine: no call to a rail may go on then.
     pub lease_ends: Duration,
+    /// Told how many items the batch has, once it was read.
+    pub batch_has: &'a (dyn Fn(usize) + Sync),
 }
 
 /// One turn: see the module.
@@ -114,6 +116,7 @@ pub async fn execute_batch(ports: Ports<'_>, lease: Lease, batch: BatchId) -> Re
         let change = Change { lease: Some(LeaseStep::Finish(lease)), ..Change::default() };
         return Ok(ports.repository.commit(change).await?);
     };
+    (ports.batch_has)(found.items.len());
     let plan = Plan::read(ports.repository, ports.rails, &found, now).await?;
     let BatchForExecution { batch: stored, items, unresolved, strays, .. } = found;
     let mut work = BatchWork::new(stored, items, Actor::worker(), ports.ids);

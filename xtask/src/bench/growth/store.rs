@@ -2,9 +2,8 @@
 
 use super::copies::{Copies, Dialect};
 use super::template::{self, Column, Rows};
-use crate::bench::databases::Databases;
-use crate::bench::sqlite::Sqlite;
-use crate::failure::{Attempt, Failure, Result};
+use crate::bench::store::Store;
+use crate::failure::{Failure, Result};
 use crate::process;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,24 +15,6 @@ const HASTY: &str = "SET session_replication_role = replica; SET synchronous_com
 /// The same for SQLite.
 const HASTY_SQLITE: &str = "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -1000000; \
                             PRAGMA temp_store = MEMORY";
-
-/// Where it is.
-pub enum Store<'a> {
-    /// On PostgreSQL.
-    Postgres {
-        /// The server.
-        databases: &'a Databases,
-        /// The database.
-        url: String,
-    },
-    /// A file of SQLite.
-    Sqlite {
-        /// The shell.
-        sqlite: &'a Sqlite,
-        /// The file.
-        file: PathBuf,
-    },
-}
 
 /// What a table and its indexes take, in bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,20 +37,6 @@ impl Store<'_> {
             Self::Postgres { .. } => Dialect::Postgres,
             Self::Sqlite { .. } => Dialect::Sqlite,
         }
-    }
-
-    /// What it answers.
-    pub fn ask(&self, statements: &str) -> Result<String> {
-        match self {
-            Self::Postgres { databases, url } => databases.postgres().ask(url, statements),
-            Self::Sqlite { sqlite, file } => sqlite.ask(file, statements),
-        }
-    }
-
-    /// A number that it answers.
-    pub fn number(&self, statement: &str) -> Result<f64> {
-        let answer = self.ask(statement)?;
-        answer.parse().attempting(|| format!("reading `{answer}`"))
     }
 
     /// The literal of an id.

@@ -1,7 +1,7 @@
 //! A release that was really booked, or booked and paid, as rows of the tables: what all others are made like.
 
-use super::store::Store;
 use crate::bench::ids;
+use crate::bench::store::Store;
 use crate::failure::{Failure, Result};
 use std::collections::BTreeMap;
 

@@ -86,6 +86,7 @@ impl Sql {
     }
 
     async fn migrate_now(&self) -> Result<(), SqlError> {
+        self.keep_temporary("FILE").await?;
         let write = self.begin_write().await?;
         lock(&write, self.dialect()).await?;
         // Whoever had the lock may have been a newer version, whose steps ours would not find their way among.
@@ -93,6 +94,14 @@ impl Sql {
             Migrator::up(&write, None).await?;
         }
         write.commit().await?;
+        self.keep_temporary("MEMORY").await
+    }
+
+    /// Where SQLite keeps what it needs for a moment: a large table that is sorted for an index has no room in memory.
+    async fn keep_temporary(&self, place: &str) -> Result<(), SqlError> {
+        if self.dialect() == Dialect::Sqlite {
+            self.writer().execute_unprepared(&format!("PRAGMA temp_store = {place}")).await?;
+        }
         Ok(())
     }
 

@@ -23,7 +23,10 @@ use domain::{
     recipient::{HoldReason, RecipientStatus},
     timestamp::Timestamp,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 /// What happened, in order: commits and calls.
 #[derive(Clone, Default)]
@@ -687,6 +690,17 @@ async fn a_large_batch_goes_slice_by_slice() {
     world.run().await.unwrap();
     assert_eq!(world.log.words().iter().filter(|word| **word == "submit").count(), SLICE_ITEMS_MAX);
     assert_eq!(world.log.changes().pop().unwrap().lease, Some(LeaseStep::Again(lease(), now())));
+}
+
+#[tokio::test]
+async fn it_is_told_how_large_the_batch_is() {
+    let world =
+        World::new(found((0..3).map(|n| item(n, None)).collect()), rail("simulator", true), None, Some(settled));
+    let (gates, ids, told) = (Gates::default(), Counting::default(), AtomicUsize::new(0));
+    let tell = |items| told.store(items, Relaxed);
+    let ports = Ports { batch_has: &tell, ..ports(&world.repository, &world.rails, &gates, &ids) };
+    execute_batch(ports, lease(), batch_id()).await.unwrap();
+    assert_eq!(told.load(Relaxed), 3);
 }
 
 #[tokio::test]
