@@ -14,6 +14,7 @@ mod guarded;
 mod http;
 mod mutants;
 mod node;
+mod older;
 mod openapi;
 mod postgres;
 mod process;
@@ -48,6 +49,8 @@ enum Task {
     Fuzz { seconds: u64 },
     /// One part of so many of the mutants.
     Mutants { part: u32, parts: u32 },
+    /// Whether an older version works on the schema of this one.
+    Older { commit: String },
     /// How fast it is beside others.
     Bench { bench: Bench, length: Length },
     /// Writes `openapi.yaml` from the code.
@@ -80,6 +83,7 @@ fn carry_out(task: Task) -> Result<()> {
         Task::Soak => soak::run(&Workspace::find()?),
         Task::Fuzz { seconds } => fuzz::run(&Workspace::find()?, Duration::from_secs(seconds)),
         Task::Mutants { part, parts } => mutants::run(&Workspace::find()?, part, parts),
+        Task::Older { commit } => older::run(&Workspace::find()?, &commit),
         Task::Bench { bench, length } => bench::run(&Workspace::find()?, bench, length),
         Task::OpenApi => openapi::write(&Workspace::find()?),
         Task::Help => {
@@ -97,6 +101,7 @@ fn parse(arguments: &[String]) -> Result<Task> {
         ["fuzz"] => Ok(Task::Fuzz { seconds: 60 }),
         ["fuzz", seconds] => Ok(Task::Fuzz { seconds: number(seconds)? }),
         ["mutants", part, parts] => Ok(Task::Mutants { part: number(part)?, parts: number(parts)? }),
+        ["older", commit] if !commit.starts_with('-') => Ok(Task::Older { commit: (*commit).to_owned() }),
         ["bench", name] => Ok(Task::Bench { bench: parse_bench(name)?, length: Length::Full }),
         ["bench", name, "--quick"] => Ok(Task::Bench { bench: parse_bench(name)?, length: Length::Quick }),
         ["openapi"] => Ok(Task::OpenApi),
@@ -140,6 +145,7 @@ fn usage() -> String {
          \x20 soak                the longer versions of the randomised tests\n\
          \x20 fuzz [SECONDS]      what comes from outside, so long for each target (60)\n\
          \x20 mutants PART PARTS  whether tests notice what a line says: one part, from 0, of so many\n\
+         \x20 older COMMIT        whether the version of a commit works on the schema of this one: its tests, its binary\n\
          \x20 bench NAME          how fast it is beside others; writes docs/benchmarks.md\n\
          \x20 bench NAME --quick  whether the bench works; writes nothing\n\
          \x20 openapi             writes openapi.yaml from the code\n\n\
@@ -196,6 +202,8 @@ mod tests {
             "bench http --fast",
             "fuzz long",
             "mutants 1",
+            "older",
+            "older --all",
             "test --only",
             "test --only nothing",
             "test --fast",
