@@ -14,7 +14,7 @@ const ROWS_FEW: usize = 8;
 pub(super) const STATEMENTS_KEPT: usize = 256;
 
 /// All of it, in order, in parts of at most [`ROWS_MAX`]. A part that is not short is a power of two long.
-pub(super) fn parts<T>(mut all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+pub(crate) fn parts<T>(mut all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
     std::iter::from_fn(move || {
         let length = match all.len() {
             0 => return None,
@@ -259,7 +259,7 @@ fn update_statement(Revised { table, columns }: &Revised, source: &str) -> Strin
 
 /// `(?, ?), (?, ?)` and so on: rows of places for values, in order. For each place that has a name (`$1` is one, for
 /// SQLite) the driver searches a list of all names: that would be most of the work of a statement of a thousand places.
-fn unnamed_places(rows: usize, width: usize) -> String {
+pub(crate) fn unnamed_places(rows: usize, width: usize) -> String {
     let row = format!("({})", vec!["?"; width].join(", "));
     vec![row.as_str(); rows].join(", ")
 }

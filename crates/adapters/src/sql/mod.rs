@@ -22,7 +22,7 @@
 
 mod at_once;
 mod books;
-mod bulk;
+pub(crate) mod bulk;
 mod claim;
 mod clock;
 mod commit;

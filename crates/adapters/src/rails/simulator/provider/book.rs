@@ -4,6 +4,7 @@
 use super::{
     api::{Happening, Saying, StatusWord, TransferView},
     behaviour::Life,
+    entries::Entries,
 };
 use crate::sqlite::never_reuse_what_is_unclear;
 use app::ports::{Ids, StoreError};
@@ -352,8 +353,8 @@ pub(crate) struct NewTransfer<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Writes a transfer, all that will happen to it and all that will be told of it, and takes the key for it.
-pub(crate) async fn make(write: &DatabaseTransaction, ids: &dyn Ids, new: NewTransfer<'_>) -> Result<Kept, BookError> {
+/// Enters a transfer, all that will happen to it and all that will be told of it, and takes the key for it.
+pub(super) fn make(entries: &mut Entries, ids: &dyn Ids, new: NewTransfer<'_>) -> Result<Kept, BookError> {
     let NewTransfer { key, fingerprint, order, life, now } = new;
     let transfer = Row {
         id: format!("sim_{}", digits(ids)),
@@ -367,7 +368,7 @@ pub(crate) async fn make(write: &DatabaseTransaction, ids: &dyn Ids, new: NewTra
         silent_until: life.silent_until.map(Timestamp::unix_micros),
         created_at: now,
     };
-    let values: [Value; 10] = [
+    entries.transfers.push([
         transfer.id.clone().into(),
         key.into(),
         transfer.item.clone().into(),
@@ -378,11 +379,8 @@ pub(crate) async fn make(write: &DatabaseTransaction, ids: &dyn Ids, new: NewTra
         transfer.currency.to_string().into(),
         transfer.silent_until.into(),
         now.unix_micros().into(),
-    ];
-    write.execute_raw(statement("INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)).await?;
-    // A key that was forgotten is taken anew.
-    let values = [key.into(), fingerprint.to_vec().into(), transfer.id.clone().into(), now.unix_micros().into()];
-    write.execute_raw(statement("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", values)).await?;
+    ]);
+    entries.keys.push([key.into(), fingerprint.to_vec().into(), transfer.id.clone().into(), now.unix_micros().into()]);
 
     let mut events = Vec::new();
     for (seq, planned) in (1i64..).zip(life.events) {
@@ -398,9 +396,9 @@ pub(crate) async fn make(write: &DatabaseTransaction, ids: &dyn Ids, new: NewTra
             returned: planned.returned_minor,
             code: planned.code,
         };
-        add_event(write, &said, seq).await?;
+        entries.events.push(event(&said, seq));
         for at in planned.told_at {
-            add_notification(write, ids, (&said, at, false)).await?;
+            entries.notifications.push(notification(ids, (&said, at, false))?);
         }
         events.push(said);
     }
@@ -413,7 +411,7 @@ pub(crate) async fn make(write: &DatabaseTransaction, ids: &dyn Ids, new: NewTra
             code: Some("account_closed".to_owned()),
             ..first.clone()
         };
-        add_notification(write, ids, (&claim, at, true)).await?;
+        entries.notifications.push(notification(ids, (&claim, at, true))?);
     }
     events.retain(|said| said.created <= now);
     Ok(transfer.with(events))
@@ -433,11 +431,13 @@ pub(crate) async fn give_up(
     let Some(first) = transfer.events.first() else { return Ok(()) };
     let said = Saying { id: event_name(ids), what: Happening::Recalled, created: now, ..first.clone() };
     let seq = i64::try_from(transfer.events.len()).unwrap_or(i64::MAX).saturating_add(1);
-    add_event(write, &said, seq).await
+    let entries = Entries { events: vec![event(&said, seq)], ..Entries::default() };
+    Ok(entries.write(write).await?)
 }
 
-async fn add_event(write: &DatabaseTransaction, said: &Saying, seq: i64) -> Result<(), BookError> {
-    let values: [Value; 7] = [
+/// The row of something that happens.
+fn event(said: &Saying, seq: i64) -> [Value; 7] {
+    [
         said.id.clone().into(),
         said.transfer.clone().into(),
         seq.into(),
@@ -445,24 +445,16 @@ async fn add_event(write: &DatabaseTransaction, said: &Saying, seq: i64) -> Resu
         said.created.unix_micros().into(),
         said.code.clone().into(),
         said.returned.into(),
-    ];
-    write.execute_raw(statement("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", values)).await?;
-    Ok(())
+    ]
 }
 
-async fn add_notification(
-    write: &DatabaseTransaction,
-    ids: &dyn Ids,
-    (said, at, is_forged): (&Saying, Timestamp, bool),
-) -> Result<(), BookError> {
+/// The row of what is to be told.
+fn notification(ids: &dyn Ids, (said, at, is_forged): (&Saying, Timestamp, bool)) -> Result<[Value; 8], BookError> {
     let body = serde_json::to_vec(said).map_err(|error| BookError::Corrupt(error.to_string()))?;
     let id = format!("ntf_{}", digits(ids));
     let at = at.unix_micros();
-    let values: [Value; 6] =
-        [id.into(), said.transfer.clone().into(), at.into(), at.into(), is_forged.into(), body.into()];
-    let insert = "INSERT INTO notifications VALUES (?, ?, ?, ?, 0, ?, 0, ?)";
-    write.execute_raw(statement(insert, values)).await?;
-    Ok(())
+    let (tries, is_done) = (0_i64.into(), false.into());
+    Ok([id.into(), said.transfer.clone().into(), at.into(), at.into(), tries, is_forged.into(), is_done, body.into()])
 }
 
 fn event_name(ids: &dyn Ids) -> String {

@@ -4,6 +4,7 @@ use super::{
     api::{Answered, TransferRequest},
     behaviour::{Life, Stage, Wish, retry_after, stage},
     book::{self, Book, BookError, NewTransfer, statement},
+    entries::{Entries, known},
     faults::{Live, settings},
 };
 use app::ports::{
@@ -13,7 +14,10 @@ use app::ports::{
 use domain::{money::AMOUNT_MINOR_MAX, timestamp::Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError, RwLock},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Most orders in one transaction.
@@ -83,6 +87,8 @@ impl Staff {
         let write = self.book.begin_write().await?;
         let settings = settings(&write).await?;
         let mut live = Live::read(&write).await?;
+        let known = known(&write, group.iter().map(|order| order.key.as_str())).await?;
+        let mut done = Done { known, made: HashMap::new(), entries: Entries::default() };
         let mut answers = Vec::new();
         for Order { key, body, answer } in group {
             // Who waits no longer must not find it executed much later: after the settle bound, absence is proof.
@@ -90,8 +96,9 @@ impl Staff {
                 answers.push(Answered::Silence);
                 continue;
             }
-            answers.push(self.answer(&write, &mut live, (settings, now), (key, body)).await?);
+            answers.push(self.answer(&write, (&mut live, &mut done), (settings, now), (key, body)).await?);
         }
+        done.entries.write(&write).await?;
         live.keep(&write).await?;
         write.commit().await?;
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
@@ -102,7 +109,7 @@ impl Staff {
     async fn answer(
         &self,
         write: &DatabaseTransaction,
-        live: &mut Live,
+        (live, done): (&mut Live, &mut Done),
         (settings, now): (SimulatorSettings, Timestamp),
         (key, body): (&str, &[u8]),
     ) -> Result<Answered, BookError> {
@@ -116,7 +123,7 @@ impl Staff {
             return Ok(lost(&wish.conduct));
         }
         let fingerprint = Sha256::digest(body).to_vec();
-        let (kept, is_silent) = match taken(write, key, (settings, now)).await? {
+        let (kept, is_silent) = match done.under(write, key, (settings, now)).await? {
             Some(taken) if taken.fingerprint != fingerprint => return Ok(Answered::KeyUsedWithAnotherBody),
             Some(taken) => (taken.view, taken.is_silent),
             None => {
@@ -130,8 +137,9 @@ impl Staff {
                 };
                 let life = Life::plan(&wish, order.amount, now);
                 let new = NewTransfer { key, fingerprint: &fingerprint, order, life, now };
-                let kept = book::make(write, self.ids.as_ref(), new).await?;
+                let kept = book::make(&mut done.entries, self.ids.as_ref(), new)?;
                 let is_silent = kept.is_silent(now);
+                done.made.insert(key.to_owned(), Taken { fingerprint, view: kept.view.clone(), is_silent });
                 (kept.view, is_silent)
             }
         };
@@ -190,7 +198,34 @@ fn lost(conduct: &Conduct) -> Answered {
     }
 }
 
+/// What was done under the keys of a group.
+struct Done {
+    /// Keys that stood in the book before.
+    known: HashSet<String>,
+    /// What the group did by now.
+    made: HashMap<String, Taken>,
+    /// What of it is still to be written.
+    entries: Entries,
+}
+
+impl Done {
+    /// What was done under a key, if it is remembered.
+    async fn under(
+        &self,
+        write: &DatabaseTransaction,
+        key: &str,
+        (settings, now): (SimulatorSettings, Timestamp),
+    ) -> Result<Option<Taken>, BookError> {
+        match self.made.get(key) {
+            Some(made) => Ok(settings.replay_window.is_none_or(|window| !window.is_zero()).then(|| made.clone())),
+            None if self.known.contains(key) => taken(write, key, (settings, now)).await,
+            None => Ok(None),
+        }
+    }
+}
+
 /// What was done under a key that is remembered, as it was when it was first answered.
+#[derive(Clone)]
 struct Taken {
     fingerprint: Vec<u8>,
     view: super::api::TransferView,

@@ -18,6 +18,7 @@ pub(crate) mod behaviour;
 pub(crate) mod book;
 mod clock;
 mod desk;
+mod entries;
 mod faults;
 pub(crate) mod http;
 mod notifications;
