@@ -73,11 +73,7 @@ mod tests {
     use super::super::pulse::UNREAD_MAX;
     use super::*;
     use std::time::Duration;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-        time::timeout,
-    };
+    use tokio::{io::AsyncWriteExt, net::TcpListener, time::timeout};
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_is_noticed_and_one_that_goes_on_is_forgiven() {
@@ -93,10 +89,11 @@ mod tests {
         let much = vec![0; 64 << 20];
         assert!(timeout(Duration::from_millis(200), socket.write_all(&much)).await.is_err());
         assert!(is_over());
-        let mut read = vec![0; 16 << 20];
-        let reading = tokio::spawn(async move { peer.read_exact(&mut read).await.map(|_| peer) });
+        // To the end: what fitted between the two may not fit a second time, when the machine has much else to carry.
+        let reading = tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
         socket.write_all(&much[..16 << 20]).await.unwrap();
         assert!(!is_over());
-        drop(reading.await.unwrap().unwrap());
+        drop(socket);
+        assert!(reading.await.unwrap().unwrap() >= 16 << 20);
     }
 }
