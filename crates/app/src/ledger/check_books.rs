@@ -346,14 +346,16 @@ fn check_of<'a>(checks: &'a mut BTreeMap<Currency, Check>, rail: &RailId, curren
     })
 }
 
-/// Of the entries that the ledger did not explain when it was read, those that it explains by now.
+/// Of the entries that the ledger did not explain when it was read, those that it explains by now. An entry of which
+/// nothing is executed needs no explanation: what the ledger says by now may be of later than the entry.
 async fn written_down_meanwhile(
     queries: &dyn PayoutQueries,
     booked: &HashMap<String, &Executed>,
     book: &[BookEntry],
 ) -> Result<HashMap<String, Executed>, StoreError> {
     let unexplained = |entry: &&BookEntry| {
-        booked.get(&entry.key).is_none_or(|known| known.executed_minor != SumMinor::from(entry.executed.amount_minor))
+        let known = booked.get(&entry.key).map_or(0, |known| known.executed_minor);
+        known != SumMinor::from(entry.executed.amount_minor)
     };
     let ids: Vec<InstructionId> = book.iter().filter(unexplained).filter_map(|entry| entry.key.parse().ok()).collect();
     let mut newer = HashMap::new();

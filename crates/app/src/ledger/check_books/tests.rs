@@ -246,6 +246,13 @@ async fn an_answer_written_down_while_the_book_was_read_is_no_difference() {
     assert!(trial.is_balanced(), "{:?}", failing(&trial));
 }
 
+/// The book was read before it was executed, and what we know of it was asked after it was written down.
+#[tokio::test]
+async fn what_was_executed_and_written_down_after_the_book_was_read_is_no_difference() {
+    let trial = check(books(), vec![executed(B, 9, false)], Some(vec![entry(A, 40), entry(B, 0)])).await;
+    assert!(trial.is_balanced(), "{:?}", failing(&trial));
+}
+
 #[tokio::test]
 async fn a_rail_whose_book_cannot_be_read_at_all_has_no_check() {
     let trial = check(books(), vec![], None).await;
