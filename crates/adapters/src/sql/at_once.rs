@@ -6,9 +6,10 @@
 
 use super::{
     Sql, WRITERS_MAX,
+    arguments::array,
     commit::Refused,
     error,
-    kept::{Kept, failed, is_dead},
+    kept::{Kept, failed, is_dead, query},
     recall::Recalled,
     rows::{audit_entry, batch, batch_input, batch_line, event, item, job, ledger_entry, ledger_transaction},
 };
@@ -20,11 +21,7 @@ use domain::batch::Batch;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityName, EntityTrait, IdenStatic, IntoActiveModel, Iterable, QueryFilter,
     Value,
-    prelude::Uuid,
-    sqlx::{
-        self, Arguments, AssertSqlSafe, Row,
-        postgres::{PgArguments, PgRow},
-    },
+    sqlx::{self, Row, postgres::PgRow},
 };
 use std::collections::BTreeMap;
 
@@ -53,8 +50,8 @@ impl Sql {
         let all = |error: CommitError| Some(vec![Err(error); group.len()]);
         let mut attempts = 0;
         let lost = loop {
-            let (text, values) = match statement(group) {
-                Ok(statement) => statement,
+            let Draft { text, values } = match draft(group) {
+                Ok(draft) => draft,
                 Err(error) => return all(error::store(error).into()),
             };
             attempts += 1;
@@ -63,7 +60,7 @@ impl Sql {
                 Err(error) if attempts == 1 => return all(error::store(error).into()),
                 Err(error) => return all(CommitError::Unclear(error.to_string())),
             };
-            let lost = sqlx::query_with(AssertSqlSafe(text), values).fetch_all(connection);
+            let lost = async { query(text, values)?.fetch_all(connection).await };
             match self.writer().patience().wait(lost).await.and_then(|rows| left_out(&rows)) {
                 Ok(lost) => break lost,
                 Err(error) if is_dead(&error) && attempts <= WRITERS_MAX => kept.forget(),
@@ -114,7 +111,7 @@ fn left_out(rows: &[PgRow]) -> Result<BTreeMap<usize, bool>, sqlx::Error> {
 
 /// The statement: it writes nothing of those who recalled what was changed since, nor of those whose escrow is taken, and
 /// answers their places.
-fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
+fn draft(group: &[&Change]) -> Result<Draft, DbErr> {
     let mut batches = all(group, |change| batches_of(change).map(batch::Model::write));
     // Two who release the same escrows never wait for each other crosswise.
     batches.sort_by(|(_, one), (_, two)| one.escrow_id.cmp(&two.escrow_id));
@@ -150,7 +147,7 @@ fn statement(group: &[&Change]) -> Result<(String, PgArguments), DbErr> {
     draft.add(all(group, |change| change.audit.iter().map(audit_entry::Model::write)))?;
     draft.text += " SELECT place, place = ANY ((SELECT places FROM stale)::bigint[])
                     FROM (SELECT UNNEST(places) AS place FROM lost) AS left_out";
-    Ok((draft.text, draft.values))
+    Ok(draft)
 }
 
 /// What there is in each change, with the place of the change.
@@ -163,7 +160,7 @@ fn all<'a, T, I: IntoIterator<Item = T>>(group: &[&'a Change], of: impl Fn(&'a C
 #[derive(Default)]
 struct Draft {
     text: String,
-    values: PgArguments,
+    values: Vec<Value>,
 }
 
 /// Where the rows of a table come from.
@@ -179,11 +176,14 @@ impl Draft {
     /// The places of those who recalled what was changed since.
     fn stale(&mut self, group: &[&Change]) -> Result<String, DbErr> {
         let Recalled { moments, by } = Recalled::of(group);
-        let number = |at: usize| i64::try_from(at).ok();
+        if by.is_empty() {
+            return Ok("SELECT ARRAY[]::bigint[] AS places".to_owned());
+        }
+        let number = |at: usize| Value::BigInt(i64::try_from(at).ok());
         let (places, of) = by.into_iter().map(|(place, moment)| (number(place), number(moment))).unzip();
-        let moments = moments.into_iter().map(|moment| Some(moment.0.clone())).collect();
-        let moments = self.place_of(Column::Texts(moments))?;
-        let (places, of) = (self.place_of(Column::Numbers(places))?, self.place_of(Column::Numbers(of))?);
+        let moments = moments.into_iter().map(|moment| moment.0.clone().into()).collect();
+        let moments = self.place_of(moments)?;
+        let (places, of) = (self.place_of(places)?, self.place_of(of)?);
         Ok(format!(
             "SELECT ARRAY(SELECT place FROM UNNEST({of}, {places}) AS recalled (moment, place)
                WHERE moment = ANY ((SELECT moments_gone({moments}))::bigint[])) AS places"
@@ -213,23 +213,18 @@ impl Draft {
     {
         let names: Vec<_> =
             <A::Entity as EntityTrait>::Column::iter().map(|column| column.as_str().to_owned()).collect();
-        let mut columns: Vec<Option<Column>> = names.iter().map(|_| None).collect();
-        let count = rows.len();
-        let mut places = Vec::with_capacity(count);
+        let mut columns: Vec<Vec<Value>> = names.iter().map(|_| Vec::with_capacity(rows.len())).collect();
+        let mut places = Vec::with_capacity(rows.len());
         for (place, model) in rows {
-            places.push(Some(place));
+            places.push(place.into());
             let mut row = model.into_active_model();
             for (column, of) in columns.iter_mut().zip(<A::Entity as EntityTrait>::Column::iter()) {
-                let value =
-                    row.take(of).into_value().ok_or_else(|| DbErr::Type(format!("{} is not set", of.as_str())))?;
-                match column {
-                    Some(column) => column.push(value)?,
-                    None => *column = Some(Column::of(value, count)?),
-                }
+                let value = row.take(of).into_value();
+                column.push(value.ok_or_else(|| DbErr::Type(format!("{} is not set", of.as_str())))?);
             }
         }
         let mut arrays = Vec::with_capacity(columns.len() + 1);
-        for column in columns.into_iter().flatten().chain([Column::Numbers(places)]) {
+        for column in columns.into_iter().chain([places]) {
             arrays.push(self.place_of(column)?);
         }
         let columns = names.join(", ");
@@ -238,70 +233,9 @@ impl Draft {
     }
 
     /// Adds an array to the values, and answers its place.
-    fn place_of(&mut self, column: Column) -> Result<String, DbErr> {
-        let of = column.type_name();
-        column.bind(&mut self.values)?;
+    fn place_of(&mut self, column: Vec<Value>) -> Result<String, DbErr> {
+        let (of, array) = array(column)?;
+        self.values.push(array);
         Ok(format!("${}::{of}[]", self.values.len()))
-    }
-}
-
-/// The values of a column.
-enum Column {
-    Numbers(Vec<Option<i64>>),
-    Flags(Vec<Option<bool>>),
-    Ids(Vec<Option<Uuid>>),
-    Bytes(Vec<Option<Vec<u8>>>),
-    Texts(Vec<Option<String>>),
-}
-
-impl Column {
-    /// One that is to have so many.
-    fn of(first: Value, count: usize) -> Result<Self, DbErr> {
-        fn begin<T>(first: Option<T>, count: usize) -> Vec<Option<T>> {
-            let mut values = Vec::with_capacity(count);
-            values.push(first);
-            values
-        }
-        Ok(match first {
-            Value::BigInt(number) => Self::Numbers(begin(number, count)),
-            Value::Bool(flag) => Self::Flags(begin(flag, count)),
-            Value::Uuid(id) => Self::Ids(begin(id, count)),
-            Value::Bytes(bytes) => Self::Bytes(begin(bytes, count)),
-            Value::String(text) => Self::Texts(begin(text, count)),
-            other => return Err(DbErr::Type(format!("there is no array of {other:?}"))),
-        })
-    }
-
-    fn push(&mut self, value: Value) -> Result<(), DbErr> {
-        match (self, value) {
-            (Self::Numbers(numbers), Value::BigInt(number)) => numbers.push(number),
-            (Self::Flags(flags), Value::Bool(flag)) => flags.push(flag),
-            (Self::Ids(ids), Value::Uuid(id)) => ids.push(id),
-            (Self::Bytes(all), Value::Bytes(bytes)) => all.push(bytes),
-            (Self::Texts(texts), Value::String(text)) => texts.push(text),
-            (_, other) => return Err(DbErr::Type(format!("{other:?} is not of its column"))),
-        }
-        Ok(())
-    }
-
-    fn type_name(&self) -> &'static str {
-        match self {
-            Self::Numbers(_) => "bigint",
-            Self::Flags(_) => "boolean",
-            Self::Ids(_) => "uuid",
-            Self::Bytes(_) => "bytea",
-            Self::Texts(_) => "text",
-        }
-    }
-
-    fn bind(self, values: &mut PgArguments) -> Result<(), DbErr> {
-        match self {
-            Self::Numbers(numbers) => values.add(numbers),
-            Self::Flags(flags) => values.add(flags),
-            Self::Ids(ids) => values.add(ids),
-            Self::Bytes(bytes) => values.add(bytes),
-            Self::Texts(texts) => values.add(texts),
-        }
-        .map_err(|error| DbErr::Type(error.to_string()))
     }
 }

@@ -1,9 +1,8 @@
 //! Many rows with one statement. Statements of few lengths are used, so that few are prepared and kept.
 
-use super::{dialect::Dialect, kept::Write};
+use super::{arguments::array, dialect::Dialect, kept::Write};
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbErr, EntityName, EntityTrait, IdenStatic, IntoActiveModel, Iterable, Value,
-    prelude::Uuid,
 };
 
 /// Most rows of one statement.
@@ -123,8 +122,7 @@ pub(super) struct Source {
 }
 
 /// Rows of equal width and types as the source of a statement. `PostgreSQL` gets an array for each column, so that the
-/// statement is the same however many rows there are, and is planned once. An array is sent as text: the driver's own
-/// arrays know no NULL.
+/// statement is the same however many rows there are, and is planned once.
 pub(super) fn source(dialect: Dialect, rows: Vec<Vec<Value>>) -> Result<Source, DbErr> {
     source_after(dialect, 0, rows)
 }
@@ -138,13 +136,19 @@ fn source_after(dialect: Dialect, before: usize, rows: Vec<Vec<Value>>) -> Resul
             Ok(Source { sql, values: rows.into_iter().flatten().collect() })
         }
         Dialect::Postgres => {
-            let (mut arrays, mut values) = (Vec::with_capacity(width), Vec::with_capacity(width));
-            for column in 0..width {
-                let array = Array::of(rows.iter().filter_map(|row| row.get(column)))?;
-                arrays.push(format!("${}::text::{}[]", before + column + 1, array.of));
-                values.push(array.text.into());
+            let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+            for row in rows {
+                for (column, value) in columns.iter_mut().zip(row) {
+                    column.push(value);
+                }
             }
-            Ok(Source { sql: format!("SELECT * FROM UNNEST({})", arrays.join(", ")), values })
+            let (mut places, mut values) = (Vec::with_capacity(width), Vec::with_capacity(width));
+            for column in columns {
+                let (of, array) = array(column)?;
+                places.push(format!("${}::{of}[]", before + values.len() + 1));
+                values.push(array);
+            }
+            Ok(Source { sql: format!("SELECT * FROM UNNEST({})", places.join(", ")), values })
         }
     }
 }
@@ -154,73 +158,10 @@ pub(super) fn is_one_of(dialect: Dialect, before: usize, column: &str, wanted: V
     Ok(match dialect {
         Dialect::Sqlite => Source { sql: format!("{column} IN {}", unnamed_places(1, wanted.len())), values: wanted },
         Dialect::Postgres => {
-            let array = Array::of(wanted.iter())?;
-            let sql = format!("{column} = ANY(${}::text::{}[])", before + 1, array.of);
-            Source { sql, values: vec![array.text.into()] }
+            let (of, array) = array(wanted)?;
+            Source { sql: format!("{column} = ANY(${}::{of}[])", before + 1), values: vec![array] }
         }
     })
-}
-
-/// An array as `PostgreSQL` writes it: `{1,NULL,3}`.
-struct Array {
-    /// The type of its elements.
-    of: &'static str,
-    text: String,
-}
-
-impl Array {
-    fn of<'v>(values: impl Iterator<Item = &'v Value>) -> Result<Self, DbErr> {
-        let (mut of, mut text) = ("text", String::from("{"));
-        for value in values {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            of = match value {
-                Value::BigInt(number) => push(&mut text, "bigint", number, |text, number| {
-                    text.push_str(itoa::Buffer::new().format(*number));
-                }),
-                Value::Bool(flag) => push(&mut text, "boolean", flag, |text, flag| {
-                    text.push_str(if *flag { "true" } else { "false" });
-                }),
-                Value::Uuid(id) => push(&mut text, "uuid", id, |text, id| {
-                    text.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-                }),
-                Value::Bytes(bytes) => push(&mut text, "bytea", bytes, |text, bytes| push_hex(text, bytes)),
-                Value::String(word) => push(&mut text, "text", word, |text, word| push_quoted(text, word)),
-                other => return Err(DbErr::Type(format!("there is no array of {other:?}"))),
-            };
-        }
-        text.push('}');
-        Ok(Self { of, text })
-    }
-}
-
-fn push<T>(text: &mut String, of: &'static str, element: &Option<T>, write: impl Fn(&mut String, &T)) -> &'static str {
-    match element {
-        None => text.push_str("NULL"),
-        Some(element) => write(text, element),
-    }
-    of
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    text.push_str("\"\\\\x");
-    for byte in bytes {
-        text.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-    text.push('"');
-}
-
-fn push_quoted(text: &mut String, word: &str) {
-    text.push('"');
-    for character in word.chars() {
-        if matches!(character, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text.push('"');
 }
 
 /// A table whose rows count their writes, and the columns that a write sets.
@@ -268,6 +209,10 @@ pub(crate) fn unnamed_places(rows: usize, width: usize) -> String {
 mod tests {
     use super::*;
 
+    fn elements(array: Value) -> Vec<Value> {
+        if let Value::Array(_, Some(elements)) = array { *elements } else { panic!("{array:?} is no array") }
+    }
+
     #[test]
     fn parts_have_few_lengths_and_lose_nothing() {
         let mut lengths = std::collections::BTreeSet::new();
@@ -301,24 +246,18 @@ mod tests {
         assert_eq!(sqlite.values, rows().concat());
 
         let postgres = source(Dialect::Postgres, rows()).unwrap();
-        let types = "$1::text::uuid[], $2::text::text[], $3::text::bigint[], $4::text::boolean[], $5::text::bytea[]";
+        let types = "$1::uuid[], $2::text[], $3::bigint[], $4::boolean[], $5::bytea[]";
         assert_eq!(postgres.sql, format!("SELECT * FROM UNNEST({types})"));
-        let id = "00000000-0000-0000-0000-000000000007";
-        let arrays = [
-            format!("{{{id},{id},{id}}}"),
-            r#"{"a\"b\\c, {}",NULL,"NULL"}"#.to_owned(),
-            format!("{{-1,NULL,{}}}", i64::MAX),
-            "{true,NULL,false}".to_owned(),
-            r#"{"\\x00ff",NULL,"\\x"}"#.to_owned(),
-        ];
-        assert_eq!(postgres.values, arrays.map(Value::from));
+        let columns: Vec<Vec<Value>> = postgres.values.into_iter().map(elements).collect();
+        let column = |at: usize| rows().iter().map(|row| row[at].clone()).collect::<Vec<_>>();
+        assert_eq!(columns, (0..5).map(column).collect::<Vec<_>>());
         assert!(source(Dialect::Postgres, vec![vec![Value::from(0.5)]]).is_err());
     }
 
     #[test]
     fn a_source_counts_on_from_the_values_before_it() {
         let postgres = source_after(Dialect::Postgres, 7, vec![vec![Value::from(1_i64), true.into()]]).unwrap();
-        assert_eq!(postgres.sql, "SELECT * FROM UNNEST($8::text::bigint[], $9::text::boolean[])");
+        assert_eq!(postgres.sql, "SELECT * FROM UNNEST($8::bigint[], $9::boolean[])");
     }
 
     #[test]

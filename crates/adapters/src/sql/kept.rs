@@ -4,18 +4,17 @@
 //! What was kept may have died meanwhile, with all others, when the database was restarted. That is noticed before
 //! anything was written: another one is taken.
 
-use super::{Sql, WRITERS_MAX, dialect::Dialect, limited::Patience};
+use super::{Sql, WRITERS_MAX, arguments::arguments, dialect::Dialect, limited::Patience};
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Value,
     sqlx::{
         self, AssertSqlSafe, PgConnection, Postgres,
         pool::PoolConnection,
-        postgres::{PgQueryResult, PgRow},
+        postgres::{PgArguments, PgQueryResult, PgRow},
         query::Query,
     },
 };
-use sea_query_sqlx::SqlxValues;
 use tokio::sync::Mutex;
 
 /// The connection, once there is one. Always none on SQLite, where the one that writes is everybody's.
@@ -104,8 +103,8 @@ impl Write<'_> {
 
 impl Transaction<'_> {
     async fn end(mut self, how: &'static str) -> Result<(), DbErr> {
-        let said = say(there(self.connection.get_mut()).map_err(failed)?, how);
-        self.patience.wait(said).await.map_err(failed)?;
+        let saying = say(there(self.connection.get_mut()).map_err(failed)?, how);
+        self.patience.wait(saying).await.map_err(failed)?;
         self.is_over = true;
         Ok(())
     }
@@ -140,7 +139,7 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.execute_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let done = query(statement).execute(there(&mut connection).map_err(failed)?);
+                let done = said(statement).map_err(failed)?.execute(there(&mut connection).map_err(failed)?);
                 Ok(write.patience.wait(done).await.map_err(failed)?.into())
             }
         }
@@ -162,7 +161,7 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.query_one_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let found = query(statement).fetch_optional(there(&mut connection).map_err(failed)?);
+                let found = said(statement).map_err(failed)?.fetch_optional(there(&mut connection).map_err(failed)?);
                 Ok(write.patience.wait(found).await.map_err(failed)?.map(PgRow::into))
             }
         }
@@ -185,15 +184,17 @@ async fn say(connection: &mut PgConnection, sql: &str) -> Result<PgQueryResult, 
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await
 }
 
-/// As SeaORM does it.
-fn query(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
-    let Statement { sql, values, .. } = statement;
-    let values = values.unwrap_or_else(|| sea_orm::Values(Vec::new()));
-    sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))
+pub(super) fn query(text: String, values: Vec<Value>) -> Result<Query<'static, Postgres, PgArguments>, sqlx::Error> {
+    let values = arguments(values).map_err(sqlx::Error::Encode)?;
+    Ok(sqlx::query_with(AssertSqlSafe(text), values))
+}
+
+fn said(Statement { sql, values, .. }: Statement) -> Result<Query<'static, Postgres, PgArguments>, sqlx::Error> {
+    query(sql, values.map_or_else(Vec::new, |values| values.0))
 }
 
 async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
-    Ok(query(statement).fetch_all(connection).await?.into_iter().map(PgRow::into).collect())
+    Ok(said(statement)?.fetch_all(connection).await?.into_iter().map(PgRow::into).collect())
 }
 
 pub(super) fn failed(error: sqlx::Error) -> DbErr {

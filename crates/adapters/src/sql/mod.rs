@@ -20,6 +20,7 @@
 //! * `migration`: the schema and its rules
 //! * `dialect`, `bulk`, `error`: what the two databases call things; many rows at once; what went wrong
 
+mod arguments;
 mod at_once;
 mod books;
 pub(crate) mod bulk;
