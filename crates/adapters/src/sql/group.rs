@@ -51,11 +51,11 @@ enum Touched {
 }
 
 impl Waits for Committer {
-    fn take_group(waiting: &mut VecDeque<Self>) -> Vec<Self> {
+    fn take_group(waiting: &mut VecDeque<Self>, at_most: usize) -> Vec<Self> {
         let (mut group, mut left, mut seen) = (Vec::new(), VecDeque::new(), HashSet::new());
         let mut rows = 0;
         let of_releases = waiting.front().is_some_and(|first| first.is_release);
-        while group.len() < GROUP_MAX
+        while group.len() < GROUP_MAX.min(at_most)
             && rows < GROUP_ROWS_MAX
             && let Some(next) = waiting.pop_front()
         {
@@ -198,7 +198,7 @@ mod tests {
     fn groups(waiting: impl IntoIterator<Item = Committer>) -> Vec<Vec<Vec<Touched>>> {
         let mut waiting = waiting.into_iter().collect();
         std::iter::from_fn(|| {
-            let group = Committer::take_group(&mut waiting);
+            let group = Committer::take_group(&mut waiting, usize::MAX);
             (!group.is_empty()).then(|| group.into_iter().map(|one| one.touched).collect())
         })
         .collect()

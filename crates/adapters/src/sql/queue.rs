@@ -2,7 +2,7 @@
 //!
 //! Nobody waits for a neighbour to come: whoever finds no server starts one, and it takes whatever came while it was
 //! busy. Another one is started once many wait, or somebody for long. One that finds nothing to do lingers for a moment,
-//! with what it has at hand.
+//! with what it has at hand. Where there is only one, it takes half of those who are around.
 
 use std::{
     collections::VecDeque,
@@ -19,13 +19,15 @@ use tokio::{
 
 /// So many who wait are worth another server.
 const MANY: usize = 24;
+/// So few are not parted: what a group costs is mostly the same, however many they are.
+const FEW: usize = 16;
 /// Whoever waits for so long does not rely on the servers that are there.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What can wait for its turn. Dropped without an answer, it tells whoever asked that nobody knows.
 pub(super) trait Waits: Sized {
     /// Takes those who go together from the front of those who wait; one at least, if anybody waits.
-    fn take_group(waiting: &mut VecDeque<Self>) -> Vec<Self>;
+    fn take_group(waiting: &mut VecDeque<Self>, at_most: usize) -> Vec<Self>;
 }
 
 /// Those who wait, and how many serve them.
@@ -40,11 +42,13 @@ struct State<W> {
     servers: usize,
     /// Servers that found nothing to do, and were not called since.
     lingering: usize,
+    /// So many were in the group that was taken last, if its server serves on.
+    last: usize,
 }
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        let state = Mutex::new(State { waiting: VecDeque::new(), servers: 0, lingering: 0 });
+        let state = Mutex::new(State { waiting: VecDeque::new(), servers: 0, lingering: 0, last: 0 });
         Self { state, called: Semaphore::new(0) }
     }
 }
@@ -107,6 +111,12 @@ impl<W> State<W> {
     fn servers_wanted(&self, servers_max: usize) -> usize {
         if self.waiting.len() < MANY { servers_max.min(1) } else { servers_max }
     }
+
+    /// The only server takes half of all: those who wait, and those of the last group, who may come again. While it is busy
+    /// with them, the others are answered and come again. Had it taken all, nobody would be there when it is done.
+    fn taken_at_most(&self, servers_max: usize) -> usize {
+        if servers_max > 1 { usize::MAX } else { (self.waiting.len() + self.last).div_ceil(2).max(FEW) }
+    }
 }
 
 /// Whoever serves those who wait.
@@ -146,7 +156,9 @@ impl<'a, W: Waits> Server<'a, W> {
     fn take_group(&mut self, servers_max: usize) -> Option<Vec<W>> {
         let mut state = self.queue.state();
         let is_one_too_many = self.is == Standing::Serves && state.servers > state.servers_wanted(servers_max);
-        let group = if is_one_too_many { Vec::new() } else { W::take_group(&mut state.waiting) };
+        let at_most = state.taken_at_most(servers_max);
+        let group = if is_one_too_many { Vec::new() } else { W::take_group(&mut state.waiting, at_most) };
+        state.last = group.len();
         if group.is_empty() {
             state.servers -= 1;
             state.lingering += 1;
@@ -208,9 +220,20 @@ mod tests {
     }
 
     impl Waits for Two {
-        fn take_group(waiting: &mut VecDeque<Self>) -> Vec<Self> {
-            let two = waiting.len().min(2);
+        fn take_group(waiting: &mut VecDeque<Self>, at_most: usize) -> Vec<Self> {
+            let two = waiting.len().min(2).min(at_most);
             waiting.drain(..two).collect()
+        }
+    }
+
+    struct Many {
+        _answer: Sender<()>,
+    }
+
+    impl Waits for Many {
+        fn take_group(waiting: &mut VecDeque<Self>, at_most: usize) -> Vec<Self> {
+            let many = waiting.len().min(at_most);
+            waiting.drain(..many).collect()
         }
     }
 
@@ -248,6 +271,24 @@ mod tests {
         }
         assert_eq!(MANY + 9 - taken, MANY - 1, "one of the two leaves as soon as few wait");
         assert!(second.next_group(2, LEAVES).await.is_some(), "and the other one goes on");
+    }
+
+    #[test]
+    fn the_only_server_takes_half_of_those_who_are_around() {
+        let queue = Queue::default();
+        let come = |count| {
+            (0..count).for_each(|_| assert!(queue.join(Many { _answer: oneshot::channel().0 }, 100, 1).is_some()));
+        };
+        let mut server = Server::of(&queue);
+        let mut sizes = Vec::new();
+        come(64);
+        for again in [0, 32, 0, 20, 0] {
+            sizes.push(server.take_group(1).map_or(0, |group| group.len()));
+            come(again);
+        }
+        assert_eq!(sizes, [32, 32, 32, 0, 16], "nobody is parted from few");
+        come(64);
+        assert_eq!(server.take_group(2).unwrap().len(), 4 + 64, "where there are two, they do that for each other");
     }
 
     #[tokio::test]

@@ -45,9 +45,10 @@ pub(super) struct Reader<K: Kind> {
 }
 
 impl<K: Kind> Waits for Reader<K> {
-    fn take_group(waiting: &mut VecDeque<Self>) -> Vec<Self> {
+    fn take_group(waiting: &mut VecDeque<Self>, at_most: usize) -> Vec<Self> {
         let (mut group, mut wanted) = (Vec::new(), 0);
         while wanted < TOGETHER_MAX
+            && group.len() < at_most
             && let Some(next) = waiting.pop_front()
         {
             wanted += next.wanted.len();
