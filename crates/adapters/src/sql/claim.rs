@@ -73,14 +73,17 @@ impl Sql {
             write.rollback().await?;
             return Ok(claimed);
         }
-        let sql = format!(
-            "UPDATE jobs SET run_at = {now} + $1, leased = TRUE, woken = FALSE, attempt = attempt + 1
-             WHERE id = $2"
-        );
+        for part in bulk::parts(claimed.iter().map(|job| job.id.into()).collect()) {
+            let named = bulk::is_one_of(self.dialect(), 1, "id", part)?;
+            let sql = format!(
+                "UPDATE jobs SET run_at = {now} + ?, leased = TRUE, woken = FALSE, attempt = attempt + 1 WHERE {}",
+                named.sql
+            );
+            let values = [micros(lease).into()].into_iter().chain(named.values);
+            write.execute_raw(self.dialect().statement(sql, values)).await?;
+        }
         for job in &mut claimed {
             job.attempt += 1;
-            let values = [micros(lease).into(), job.id.into()];
-            write.execute_raw(self.dialect().statement(sql.as_str(), values)).await?;
         }
         write.commit().await?;
         Ok(claimed)
