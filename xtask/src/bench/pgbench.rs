@@ -8,8 +8,7 @@ use crate::workspace::Workspace;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The settings that our own connections have (`PLANS_ONCE` of the adapters, and no compiler). Without them the rules of the
-/// ledger are looked at by plans for tables of another size, and pgbench comes to less than half.
+/// The settings that our own connections have (`PLANS_ONCE` of the adapters, and no compiler): without them it comes to less.
 const SETTINGS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
                         -c enable_mergejoin=off -c jit=off";
 

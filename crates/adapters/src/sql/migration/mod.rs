@@ -12,6 +12,7 @@ mod m0008_references;
 mod m0009_accounts;
 mod m0010_outbox;
 mod m0011_facts;
+mod m0012_late_entries;
 mod rules;
 mod script;
 
@@ -35,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const HISTORY: &str = "seaql_migrations";
 
 /// Every step, the first first.
-const STEPS: [Script; 11] = [
+const STEPS: [Script; 12] = [
     m0001_foundation::MIGRATION,
     m0002_idempotency::MIGRATION,
     m0003_revenue_engine::MIGRATION,
@@ -47,6 +48,7 @@ const STEPS: [Script; 11] = [
     m0009_accounts::MIGRATION,
     m0010_outbox::MIGRATION,
     m0011_facts::MIGRATION,
+    m0012_late_entries::MIGRATION,
 ];
 
 struct Migrator;
