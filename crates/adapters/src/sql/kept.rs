@@ -103,8 +103,8 @@ impl Write<'_> {
 
 impl Transaction<'_> {
     async fn end(mut self, how: &'static str) -> Result<(), DbErr> {
-        let saying = say(there(self.connection.get_mut()).map_err(failed)?, how);
-        self.patience.wait(saying).await.map_err(failed)?;
+        let said = say(there(self.connection.get_mut()).map_err(failed)?, how);
+        self.patience.wait(said).await.map_err(failed)?;
         self.is_over = true;
         Ok(())
     }
@@ -139,7 +139,7 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.execute_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let done = said(statement).map_err(failed)?.execute(there(&mut connection).map_err(failed)?);
+                let done = query_of(statement).map_err(failed)?.execute(there(&mut connection).map_err(failed)?);
                 Ok(write.patience.wait(done).await.map_err(failed)?.into())
             }
         }
@@ -161,7 +161,8 @@ impl ConnectionTrait for Write<'_> {
             Self::Pooled(write) => write.query_one_raw(statement).await,
             Self::Kept(write) => {
                 let mut connection = write.connection.lock().await;
-                let found = said(statement).map_err(failed)?.fetch_optional(there(&mut connection).map_err(failed)?);
+                let found =
+                    query_of(statement).map_err(failed)?.fetch_optional(there(&mut connection).map_err(failed)?);
                 Ok(write.patience.wait(found).await.map_err(failed)?.map(PgRow::into))
             }
         }
@@ -184,17 +185,18 @@ async fn say(connection: &mut PgConnection, sql: &str) -> Result<PgQueryResult, 
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await
 }
 
+/// What is sent for a statement.
 pub(super) fn query(text: String, values: Vec<Value>) -> Result<Query<'static, Postgres, PgArguments>, sqlx::Error> {
     let values = arguments(values).map_err(sqlx::Error::Encode)?;
     Ok(sqlx::query_with(AssertSqlSafe(text), values))
 }
 
-fn said(Statement { sql, values, .. }: Statement) -> Result<Query<'static, Postgres, PgArguments>, sqlx::Error> {
+fn query_of(Statement { sql, values, .. }: Statement) -> Result<Query<'static, Postgres, PgArguments>, sqlx::Error> {
     query(sql, values.map_or_else(Vec::new, |values| values.0))
 }
 
 async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
-    Ok(said(statement)?.fetch_all(connection).await?.into_iter().map(PgRow::into).collect())
+    Ok(query_of(statement)?.fetch_all(connection).await?.into_iter().map(PgRow::into).collect())
 }
 
 pub(super) fn failed(error: sqlx::Error) -> DbErr {

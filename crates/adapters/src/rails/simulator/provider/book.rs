@@ -466,7 +466,7 @@ pub(crate) fn digits(ids: &dyn Ids) -> String {
     InstructionId::new(ids.fresh()).digits().to_ascii_lowercase()
 }
 
-pub(crate) fn statement<const N: usize>(sql: &str, values: [Value; N]) -> Statement {
+pub(crate) fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 

@@ -1,8 +1,9 @@
 //! What orders that are taken together add to the book: the rows of a table go with one statement, because asking SQLite
 //! takes longer than what it is asked to do.
 
+use super::book::statement;
 use crate::sql::bulk::{parts, unnamed_places};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Value};
 use std::collections::HashSet;
 
 /// The rows, table by table.
@@ -47,8 +48,4 @@ pub(super) async fn known<'k>(
         }
     }
     Ok(known)
-}
-
-fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
-    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
